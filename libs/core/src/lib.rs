@@ -1,0 +1,1 @@
+//! The domain: task, status machine, retry policy, round robin. No I/O.

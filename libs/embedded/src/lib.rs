@@ -1,0 +1,1 @@
+//! A private Postgres and a private RabbitMQ as child processes.

@@ -1,0 +1,1 @@
+//! The size of the fleet: workers as child processes, later as containers.

@@ -1,0 +1,1 @@
+//! What every service shares: shutdown, the periodic loop, telemetry.

@@ -1,0 +1,1 @@
+//! For tests only: databases, brokers, the whole stack.

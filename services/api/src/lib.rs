@@ -1,0 +1,1 @@
+//! The HTTP API, the live event stream and the dashboard's files.

@@ -1,0 +1,1 @@
+//! Claims due tasks, publishes assignments, rescues what was lost, takes in submissions from AMQP.

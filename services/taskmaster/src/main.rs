@@ -1,0 +1,3 @@
+//! The taskmaster executable: argument parsing and wiring, the command line client, up.
+
+fn main() {}

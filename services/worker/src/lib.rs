@@ -1,0 +1,1 @@
+//! Consumes its own queue, runs commands, reports what became of them.

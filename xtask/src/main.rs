@@ -1,0 +1,3 @@
+//! Set-up, run and test in one command each.
+
+fn main() {}
