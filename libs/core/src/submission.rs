@@ -1,0 +1,401 @@
+//! A submission: the shape that people and programs send, over HTTP and AMQP alike, and the checked task it becomes.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// The longest command, in bytes; also the limit for all of `argv` together.
+pub const MAX_COMMAND_BYTES: usize = 64 * 1024;
+/// The most that `env` may hold, names and values together, in bytes.
+pub const MAX_ENV_BYTES: usize = 64 * 1024;
+/// The most that `stdin` may hold, in bytes.
+pub const MAX_STDIN_BYTES: usize = 1024 * 1024;
+/// Priorities run from minus this to plus this.
+pub const MAX_PRIORITY: i64 = 100;
+/// The most attempts a task may have.
+pub const MAX_ATTEMPTS: i64 = 100;
+/// The longest time limit, in seconds: a year.
+pub const MAX_TIMEOUT_SECONDS: i64 = 31_536_000;
+/// The most tasks in one submission.
+pub const MAX_BATCH: usize = 1000;
+/// The furthest a delay may reach, in seconds: ten years.
+const MAX_DELAY_SECONDS: i64 = 10 * 31_536_000;
+/// The longest time a simulated step may take, in milliseconds: a day.
+const MAX_SIMULATED_MS: u32 = 86_400_000;
+
+/// How a task is run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum ExecutorKind {
+    /// As a process: `command` by `/bin/sh -c`, `argv` directly.
+    #[default]
+    Process,
+    /// Not at all: waits, runs for a while, ends. For demonstrations and load tests.
+    Simulate,
+}
+
+impl ExecutorKind {
+    /// The name that is stored and shown.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Process => "process",
+            Self::Simulate => "simulate",
+        }
+    }
+}
+
+/// What a simulated task does. The defaults are those of the original system: 2 s assigned, 5 s running.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct SimulateOptions {
+    /// Milliseconds between the assignment and the start.
+    pub wait_ms: u32,
+    /// Milliseconds between the start and the end.
+    pub run_ms: u32,
+    /// Whether it fails.
+    pub fail: bool,
+}
+
+impl Default for SimulateOptions {
+    fn default() -> Self {
+        Self {
+            wait_ms: 2000,
+            run_ms: 5000,
+            fail: false,
+        }
+    }
+}
+
+/// A task as it is submitted. Exactly one of `command` and `argv` is given.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct SubmitTask {
+    /// The command, run by `/bin/sh -c`. 1 to 65,536 bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+    /// A program and its arguments, run directly, without a shell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub argv: Option<Vec<String>>,
+    /// When it is due: RFC 3339 with a zone. Now, if neither this nor `delay_seconds` is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(format = DateTime))]
+    pub scheduled_at: Option<String>,
+    /// How long from now it is due, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delay_seconds: Option<i64>,
+    /// Higher goes first; -100 to 100, 0 unless told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority: Option<i64>,
+    /// How long one run may take, in seconds. No limit unless told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout_seconds: Option<i64>,
+    /// How often it is started at most; 1 to 100, 1 unless told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_attempts: Option<i64>,
+    /// Environment variables to add.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub env: Option<BTreeMap<String, String>>,
+    /// What the command reads from standard input; nothing unless told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stdin: Option<String>,
+    /// How it is run; as a process unless told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub executor: Option<ExecutorKind>,
+    /// For the executor `simulate` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub simulate: Option<SimulateOptions>,
+}
+
+/// What is wrong with one field of a submission, and what is allowed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[error("{field}: {message}")]
+pub struct FieldError {
+    /// The field, as a path: `command`, `env.PATH`, `[3].priority`.
+    pub field: String,
+    /// What is wrong with it and what is allowed.
+    pub message: String,
+}
+
+impl FieldError {
+    /// An error of `field`.
+    pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            field: field.into(),
+            message: message.into(),
+        }
+    }
+}
+
+/// When a task is due, by the database's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// At once.
+    Now,
+    /// At this time.
+    At(DateTime<Utc>),
+    /// This many seconds after it was taken in.
+    AfterSeconds(i64),
+}
+
+/// A submission that was checked and can be stored as it is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewTask {
+    /// Its id, version 7.
+    pub id: Uuid,
+    /// The command; for `argv`, the same quoted as a shell would need it, to be shown.
+    pub command: String,
+    /// The program and its arguments, if it runs without a shell.
+    pub argv: Option<Vec<String>>,
+    /// When it is due.
+    pub when: When,
+    /// Higher goes first.
+    pub priority: i16,
+    /// The time limit of one run.
+    pub timeout_seconds: Option<i32>,
+    /// How often it is started at most.
+    pub max_attempts: i32,
+    /// Environment variables to add.
+    pub env: Option<BTreeMap<String, String>>,
+    /// What it reads from standard input.
+    pub stdin: Option<String>,
+    /// How it is run.
+    pub executor: ExecutorKind,
+    /// For [`ExecutorKind::Simulate`].
+    pub simulate: Option<SimulateOptions>,
+}
+
+impl SubmitTask {
+    /// Reads a submission from JSON, naming the field that does not fit.
+    ///
+    /// # Errors
+    /// One [`FieldError`]: a missing brace, an unknown field, a value of the wrong type.
+    pub fn from_json(value: serde_json::Value) -> Result<Self, FieldError> {
+        if !value.is_object() {
+            return Err(FieldError::new(
+                "",
+                "a task is a JSON object such as {\"command\": \"date\"}",
+            ));
+        }
+        serde_path_to_error::deserialize(value).map_err(|error| {
+            let field = match error.path().to_string() {
+                path if path == "." => String::new(),
+                path => path,
+            };
+            FieldError::new(field, error.inner().to_string())
+        })
+    }
+
+    /// Checks every field and makes the task that is stored, with the id `id`.
+    ///
+    /// # Errors
+    /// Everything that is wrong, field by field.
+    pub fn check(self, id: Uuid) -> Result<NewTask, Vec<FieldError>> {
+        let mut errors = Vec::new();
+        let command = self.checked_command(&mut errors);
+        let when = self.checked_when(&mut errors);
+        let priority = in_range(
+            &mut errors,
+            "priority",
+            self.priority,
+            -MAX_PRIORITY,
+            MAX_PRIORITY,
+        );
+        let timeout = in_range(
+            &mut errors,
+            "timeout_seconds",
+            self.timeout_seconds,
+            1,
+            MAX_TIMEOUT_SECONDS,
+        );
+        let attempts = in_range(
+            &mut errors,
+            "max_attempts",
+            self.max_attempts,
+            1,
+            MAX_ATTEMPTS,
+        );
+        self.check_env(&mut errors);
+        if let Some(stdin) = &self.stdin {
+            if stdin.len() > MAX_STDIN_BYTES {
+                errors.push(FieldError::new(
+                    "stdin",
+                    format!("at most {MAX_STDIN_BYTES} bytes"),
+                ));
+            }
+            no_nul(&mut errors, "stdin", stdin);
+        }
+        let executor = self.executor.unwrap_or_default();
+        if let Some(simulate) = &self.simulate {
+            if executor != ExecutorKind::Simulate {
+                errors.push(FieldError::new(
+                    "simulate",
+                    "only with \"executor\": \"simulate\"",
+                ));
+            }
+            if simulate.wait_ms > MAX_SIMULATED_MS || simulate.run_ms > MAX_SIMULATED_MS {
+                errors.push(FieldError::new(
+                    "simulate",
+                    format!("at most {MAX_SIMULATED_MS} ms for each step"),
+                ));
+            }
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        Ok(NewTask {
+            id,
+            command,
+            argv: self.argv,
+            when,
+            priority: priority.unwrap_or(0) as i16,
+            timeout_seconds: timeout.map(|seconds| seconds as i32),
+            max_attempts: attempts.unwrap_or(1) as i32,
+            env: self.env.filter(|env| !env.is_empty()),
+            stdin: self.stdin,
+            executor,
+            simulate: (executor == ExecutorKind::Simulate)
+                .then(|| self.simulate.unwrap_or_default()),
+        })
+    }
+
+    fn checked_command(&self, errors: &mut Vec<FieldError>) -> String {
+        match (&self.command, &self.argv) {
+            (Some(_), Some(_)) => errors.push(FieldError::new(
+                "argv",
+                "give either command or argv, not both",
+            )),
+            (None, None) => errors.push(FieldError::new(
+                "command",
+                "required: the command to run (or argv, a list)",
+            )),
+            (Some(command), None) => {
+                if command.trim().is_empty() {
+                    errors.push(FieldError::new("command", "must not be empty"));
+                }
+                if command.len() > MAX_COMMAND_BYTES {
+                    let message = format!(
+                        "at most {MAX_COMMAND_BYTES} bytes; this one has {}",
+                        command.len()
+                    );
+                    errors.push(FieldError::new("command", message));
+                }
+                no_nul(errors, "command", command);
+                return command.clone();
+            }
+            (None, Some(argv)) => {
+                if argv.first().is_none_or(|program| program.is_empty()) {
+                    errors.push(FieldError::new(
+                        "argv",
+                        "must begin with the program to run",
+                    ));
+                }
+                if argv.iter().map(String::len).sum::<usize>() > MAX_COMMAND_BYTES {
+                    errors.push(FieldError::new(
+                        "argv",
+                        format!("at most {MAX_COMMAND_BYTES} bytes together"),
+                    ));
+                }
+                for (i, argument) in argv.iter().enumerate() {
+                    no_nul(errors, &format!("argv[{i}]"), argument);
+                }
+                return shell_words::join(argv);
+            }
+        }
+        String::new()
+    }
+
+    fn checked_when(&self, errors: &mut Vec<FieldError>) -> When {
+        match (&self.scheduled_at, self.delay_seconds) {
+            (Some(_), Some(_)) => {
+                errors.push(FieldError::new(
+                    "delay_seconds",
+                    "give either scheduled_at or delay_seconds, not both",
+                ));
+                When::Now
+            }
+            (Some(text), None) => match DateTime::parse_from_rfc3339(text) {
+                Ok(at) => When::At(at.to_utc()),
+                Err(_) => {
+                    let message = "must be a time with a zone, as in RFC 3339: 2026-01-23T10:00:00Z or 2026-01-23T10:00:00+01:00";
+                    errors.push(FieldError::new("scheduled_at", message));
+                    When::Now
+                }
+            },
+            (None, Some(0)) | (None, None) => When::Now,
+            (None, Some(_)) => {
+                let delay = in_range(
+                    errors,
+                    "delay_seconds",
+                    self.delay_seconds,
+                    0,
+                    MAX_DELAY_SECONDS,
+                );
+                When::AfterSeconds(delay.unwrap_or(0))
+            }
+        }
+    }
+
+    fn check_env(&self, errors: &mut Vec<FieldError>) {
+        let Some(env) = &self.env else { return };
+        if env
+            .iter()
+            .map(|(name, value)| name.len() + value.len())
+            .sum::<usize>()
+            > MAX_ENV_BYTES
+        {
+            errors.push(FieldError::new(
+                "env",
+                format!("at most {MAX_ENV_BYTES} bytes together"),
+            ));
+        }
+        for (name, value) in env {
+            if name.is_empty() || name.contains(['=', '\0']) {
+                errors.push(FieldError::new(
+                    "env",
+                    "a variable's name must not be empty nor have '=' or NUL in it",
+                ));
+            } else if name.starts_with("TASKMASTER_") {
+                errors.push(FieldError::new(
+                    format!("env.{name}"),
+                    "names that begin with TASKMASTER_ are reserved",
+                ));
+            }
+            no_nul(errors, &format!("env.{name}"), value);
+        }
+    }
+}
+
+fn in_range(
+    errors: &mut Vec<FieldError>,
+    field: &str,
+    value: Option<i64>,
+    low: i64,
+    high: i64,
+) -> Option<i64> {
+    if let Some(value) = value
+        && !(low..=high).contains(&value)
+    {
+        errors.push(FieldError::new(
+            field,
+            format!("must be {low} to {high}; this is {value}"),
+        ));
+        return None;
+    }
+    value
+}
+
+fn no_nul(errors: &mut Vec<FieldError>, field: &str, text: &str) {
+    if text.contains('\0') {
+        errors.push(FieldError::new(field, "must not have a NUL byte in it"));
+    }
+}
+
+#[cfg(test)]
+mod tests;
