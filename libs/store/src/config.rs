@@ -1,0 +1,73 @@
+//! Where Postgres is and how many connections to it.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions, PgPool};
+
+use crate::Result;
+
+/// How to reach Postgres.
+#[derive(Debug, Clone, clap::Args)]
+pub struct StoreConfig {
+    /// Postgres, as postgres://user:password@host:port/database
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    pub database_url: SecretString,
+    /// The most connections to Postgres this process keeps open
+    #[arg(
+        long,
+        env = "TASKMASTER_DATABASE_CONNECTIONS",
+        default_value_t = 10,
+        value_name = "N"
+    )]
+    pub database_connections: u32,
+}
+
+impl StoreConfig {
+    /// A configuration made in code.
+    #[must_use]
+    pub fn new(database_url: SecretString, database_connections: u32) -> Self {
+        Self {
+            database_url,
+            database_connections,
+        }
+    }
+
+    /// Where Postgres is, without the password: for messages.
+    #[must_use]
+    pub fn redacted(&self) -> String {
+        match PgConnectOptions::from_str(self.database_url.expose_secret()) {
+            Ok(options) => format!("{}:{}", options.get_host(), options.get_port()),
+            Err(_) => "an address that cannot be read".to_owned(),
+        }
+    }
+
+    fn options(&self) -> Result<PgConnectOptions> {
+        let options = PgConnectOptions::from_str(self.database_url.expose_secret())?;
+        // A statement's text may hold a user's command: slow ones are logged by Postgres, not by us.
+        Ok(options
+            .application_name("taskmaster")
+            .disable_statement_logging())
+    }
+
+    /// A pool that connects when it is first used, so that a service starts while Postgres is still away.
+    ///
+    /// # Errors
+    /// When the address cannot be read.
+    pub fn pool(&self) -> Result<PgPool> {
+        Ok(PgPoolOptions::new()
+            .max_connections(self.database_connections)
+            .acquire_timeout(Duration::from_secs(5))
+            .connect_lazy_with(self.options()?))
+    }
+
+    /// One connection outside any pool.
+    ///
+    /// # Errors
+    /// When the address cannot be read or Postgres is away.
+    pub async fn connect(&self) -> Result<sqlx::PgConnection> {
+        Ok(self.options()?.connect().await?)
+    }
+}

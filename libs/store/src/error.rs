@@ -1,0 +1,69 @@
+//! What can go wrong, sorted by what the caller can do about it.
+
+/// A statement that did not go through.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Postgres cannot be reached or cannot serve now: try again.
+    #[error("Postgres is not available: {0}")]
+    Unavailable(#[source] sqlx::Error),
+    /// Postgres refused the statement.
+    #[error("Postgres refused a statement: {0}")]
+    Refused(#[source] sqlx::Error),
+    /// The schema could not be brought up to date.
+    #[error("the schema could not be brought up to date: {0}")]
+    Migration(#[source] sqlx::migrate::MigrateError),
+    /// A stored value is none that this version knows: it was written by a newer one.
+    #[error("a stored value is not known to this version: {0}")]
+    UnknownValue(String),
+}
+
+impl Error {
+    /// Whether the same call may succeed later, once Postgres is back.
+    #[must_use]
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        if is_away(&error) {
+            Self::Unavailable(error)
+        } else {
+            Self::Refused(error)
+        }
+    }
+}
+
+impl From<sqlx::migrate::MigrateError> for Error {
+    fn from(error: sqlx::migrate::MigrateError) -> Self {
+        match error {
+            sqlx::migrate::MigrateError::Execute(error) if is_away(&error) => {
+                Self::Unavailable(error)
+            }
+            error => Self::Migration(error),
+        }
+    }
+}
+
+/// Whether the fault lies in the connection or in a server that starts, stops or is full, not in the statement.
+fn is_away(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => true,
+        // Class 08: connection exception; 53: insufficient resources; 57P: operator intervention (shutdown,
+        // starting up); 40: deadlock or serialization, rolled back whole; 25006: a server that became read-only.
+        sqlx::Error::Database(database) => database.code().is_some_and(|code| {
+            code.starts_with("08")
+                || code.starts_with("53")
+                || code.starts_with("57P")
+                || code.starts_with("40")
+                || code == "25006"
+        }),
+        _ => false,
+    }
+}

@@ -1,0 +1,57 @@
+//! One coordinator leads: the one whose connection holds an advisory lock. The lock goes with the connection, so a
+//! leader that dies, or is cut off, has lost it as soon as Postgres notices.
+
+use sqlx::{Connection, PgConnection};
+
+use crate::{Result, StoreConfig};
+
+/// The lock that the leader holds: "taskmast" in ASCII.
+const LOCK: i64 = 0x7461_736b_6d61_7374;
+
+/// Proof of leading. Dropping it gives the lead up.
+#[derive(Debug)]
+pub struct Leadership {
+    connection: PgConnection,
+}
+
+impl Leadership {
+    /// Tries to lead, on a connection of its own. `None` while another does.
+    ///
+    /// # Errors
+    /// When Postgres is away.
+    pub async fn acquire(config: &StoreConfig) -> Result<Option<Self>> {
+        let mut connection = config.connect().await?;
+        // A leader whose machine vanished keeps the lock until the server notices: make it notice soon.
+        sqlx::query("set tcp_keepalives_idle = 1")
+            .execute(&mut connection)
+            .await?;
+        sqlx::query("set tcp_keepalives_interval = 1")
+            .execute(&mut connection)
+            .await?;
+        sqlx::query("set tcp_keepalives_count = 2")
+            .execute(&mut connection)
+            .await?;
+        let leads = sqlx::query_scalar!("select pg_try_advisory_lock($1) as \"leads!\"", LOCK)
+            .fetch_one(&mut connection)
+            .await?;
+        Ok(leads.then_some(Self { connection }))
+    }
+
+    /// Makes sure that the lock is still held.
+    ///
+    /// # Errors
+    /// When the connection is gone, and the lead with it.
+    pub async fn check(&mut self) -> Result<()> {
+        self.connection.ping().await?;
+        Ok(())
+    }
+
+    /// Gives the lead up, so that another takes it at once.
+    ///
+    /// # Errors
+    /// When the connection was gone already.
+    pub async fn resign(self) -> Result<()> {
+        self.connection.close().await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,72 @@
+//! The daily partitions of history, attempts and output: made ahead of time, dropped when they are too old.
+
+use crate::{PgPool, Result};
+
+/// How many days ahead partitions are made, so that a coordinator may be away for a fortnight.
+pub const DAYS_AHEAD: i32 = 14;
+
+/// Makes the partitions from yesterday to `days_ahead` days from now that are not there yet; returns how many.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn ensure(pool: &PgPool, days_ahead: i32) -> Result<usize> {
+    let mut transaction = pool.begin().await?;
+    sqlx::query!("select pg_advisory_xact_lock(hashtext('taskmaster partitions'))")
+        .execute(&mut *transaction)
+        .await?;
+    let made = sqlx::query_scalar!(
+        r#"
+        select taskmaster_ensure_partition(p.parent, p.column_name, d::date) as "made!"
+        from (values ('finished_tasks', 'finished_at'), ('attempts', 'finished_at'), ('output', 'written_at'))
+                 as p(parent, column_name),
+             generate_series((now() at time zone 'UTC')::date - 1, (now() at time zone 'UTC')::date + $1::integer,
+                 interval '1 day') as d
+        "#,
+        days_ahead
+    )
+    .fetch_all(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok(made.into_iter().filter(|made| *made).count())
+}
+
+/// Drops what finished more than `retention_days` days ago, whole days at a time; returns how many partitions went.
+///
+/// # Errors
+/// When Postgres is away, or a reader holds on to a partition for too long: try again later.
+pub async fn drop_older_than(pool: &PgPool, retention_days: i32) -> Result<usize> {
+    let old = sqlx::query_scalar!(
+        r#"
+        select c.relname::text as "name!"
+        from pg_inherits i
+        join pg_class c on c.oid = i.inhrelid
+        join pg_class p on p.oid = i.inhparent
+        where p.relname in ('finished_tasks', 'attempts', 'output') and p.relnamespace = 'public'::regnamespace
+          and c.relname ~ '_[0-9]{8}$'
+          and to_date(right(c.relname, 8), 'YYYYMMDD') < (now() at time zone 'UTC')::date - $1::integer
+        order by 1
+        "#,
+        retention_days
+    )
+    .fetch_all(pool)
+    .await?;
+    for name in &old {
+        let mut transaction = pool.begin().await?;
+        // The drop waits for readers, and everything else waits for the drop: do not wait long.
+        sqlx::query("set local lock_timeout = '2s'")
+            .execute(&mut *transaction)
+            .await?;
+        // The name comes from the catalogue and matched the pattern above.
+        sqlx::query(sqlx::AssertSqlSafe(format!("drop table \"{name}\"")))
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+    }
+    sqlx::query!(
+        "delete from finished_counts where day < (now() at time zone 'UTC')::date - $1::integer",
+        retention_days
+    )
+    .execute(pool)
+    .await?;
+    Ok(old.len())
+}

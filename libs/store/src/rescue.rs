@@ -1,0 +1,194 @@
+//! The rescue: what a lost worker held goes back, by the task's own policy.
+
+use std::time::Duration;
+
+use taskmaster_core::{Outcome, RetryPolicy, TaskLease, TaskStatus, verdict};
+
+use crate::finish::{Ended, Finish};
+use crate::{PgPool, Result, claim, finish};
+
+/// How many tasks one pass takes on.
+const BATCH: i64 = 1000;
+
+/// Which workers' tasks are to be rescued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Of {
+    /// Those of every worker that is offline.
+    OfflineWorkers,
+    /// Those that run at this worker: its own, at the start of a new incarnation, before it starts any.
+    EarlierIncarnation(i32),
+}
+
+/// Marks workers offline whose last heartbeat is older than their time-out; returns their names.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn mark_offline(pool: &PgPool) -> Result<Vec<String>> {
+    let names = sqlx::query_scalar!(
+        r#"
+        update workers set status = 'offline'
+        where status <> 'offline' and last_active_at < now() - make_interval(secs => heartbeat_timeout_seconds)
+        returning name
+        "#
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(names)
+}
+
+/// Rescues what lost workers held: what had not started is released, what ran has lost an attempt and is tried
+/// again if it has one left. Each is guarded by its lease: a worker that was only thought lost and finishes first wins.
+/// Returns what was moved.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn rescue(pool: &PgPool, of: Of, policy: RetryPolicy) -> Result<Vec<Ended>> {
+    let mut moved = Vec::new();
+    loop {
+        let held = held(pool, of).await?;
+        if held.is_empty() {
+            return Ok(moved);
+        }
+        let before = moved.len();
+        let (running, assigned): (Vec<_>, Vec<_>) = held.into_iter().partition(|held| held.running);
+        let released =
+            claim::release(pool, assigned.iter().map(|held| held.task).collect()).await?;
+        moved.extend(released.into_iter().map(|id| Ended {
+            id,
+            status: TaskStatus::Scheduled,
+        }));
+        if !running.is_empty() {
+            let ends = running.into_iter().map(|held| held.lost(policy)).collect();
+            moved.extend(finish::finish(pool, 0, ends).await?);
+        }
+        if moved.len() == before {
+            // Everything was finished by its worker in between; the next pass of the caller will look again.
+            return Ok(moved);
+        }
+    }
+}
+
+struct Held {
+    task: TaskLease,
+    running: bool,
+    cancel_requested: bool,
+    attempt: i32,
+    max_attempts: i32,
+    worker_name: String,
+}
+
+impl Held {
+    fn lost(self, policy: RetryPolicy) -> Finish {
+        let outcome = if self.cancel_requested {
+            Outcome::Cancelled
+        } else {
+            Outcome::Lost
+        };
+        Finish {
+            task: self.task,
+            outcome,
+            verdict: verdict(
+                outcome,
+                self.attempt,
+                self.max_attempts,
+                policy,
+                rand::random(),
+            ),
+            exit_code: None,
+            signal: None,
+            error_message: Some(format!(
+                "worker {} was lost while it ran the command",
+                self.worker_name
+            )),
+        }
+    }
+}
+
+async fn held(pool: &PgPool, of: Of) -> Result<Vec<Held>> {
+    let worker_id = match of {
+        Of::OfflineWorkers => None,
+        Of::EarlierIncarnation(id) => Some(id),
+    };
+    let rows = sqlx::query!(
+        r#"
+        select t.id as "id!", t.lease as "lease!", t.status = 'running' as "running!", t.cancel_requested_at is not null as "cancel!",
+            t.attempt as "attempt!", t.max_attempts as "max_attempts!", w.name as "name!"
+        from workers w
+        join tasks t on t.assigned_worker = w.id and t.picked_at is not null
+        where ($1::integer is null and w.status = 'offline') or (w.id = $1 and t.status = 'running')
+        order by t.id
+        limit $2
+        "#,
+        worker_id,
+        BATCH
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| Held {
+            task: TaskLease {
+                id: row.id,
+                lease: row.lease,
+            },
+            running: row.running,
+            cancel_requested: row.cancel,
+            attempt: row.attempt,
+            max_attempts: row.max_attempts,
+            worker_name: row.name,
+        })
+        .collect())
+}
+
+/// The tasks that have run for longer than their time limit plus `grace` and whose worker has not ended them:
+/// it heartbeats, but hangs. They are ended as timed out.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn end_overdue(
+    pool: &PgPool,
+    grace: Duration,
+    policy: RetryPolicy,
+) -> Result<Vec<Ended>> {
+    let rows = sqlx::query!(
+        r#"
+        select t.id, t.lease, t.attempt, t.max_attempts, t.timeout_seconds as "timeout_seconds!"
+        from tasks t
+        where t.picked_at is not null and t.status = 'running'
+          and t.started_at < now() - make_interval(secs => t.timeout_seconds + $1::float8)
+        order by t.id
+        limit $2
+        "#,
+        grace.as_secs_f64(),
+        BATCH
+    )
+    .fetch_all(pool)
+    .await?;
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ends = rows
+        .into_iter()
+        .map(|row| Finish {
+            task: TaskLease {
+                id: row.id,
+                lease: row.lease,
+            },
+            outcome: Outcome::TimedOut,
+            verdict: verdict(
+                Outcome::TimedOut,
+                row.attempt,
+                row.max_attempts,
+                policy,
+                rand::random(),
+            ),
+            exit_code: None,
+            signal: None,
+            error_message: Some(format!(
+                "ran longer than its time limit of {} s, and its worker did not stop it",
+                row.timeout_seconds
+            )),
+        })
+        .collect();
+    finish::finish(pool, 0, ends).await
+}

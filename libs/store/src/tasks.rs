@@ -1,0 +1,248 @@
+//! Reading tasks, live and finished, as people and programs see them.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::types::Json;
+use taskmaster_core::{Lease, Outcome, TaskLease, TaskStatus};
+use uuid::Uuid;
+
+use crate::{Error, PgPool, Result};
+
+/// A task: its latest attempt, and all that was asked for.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Task {
+    /// Its id.
+    pub id: Uuid,
+    /// The command; of an `argv` task, the same quoted for a shell.
+    pub command: String,
+    /// The program and its arguments, if it runs without a shell.
+    pub argv: Option<Vec<String>>,
+    /// `process` or `simulate`.
+    pub executor: String,
+    /// Where it is in its life.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, pattern = "^(scheduled|assigned|running|completed|failed|cancelled)$"))]
+    pub status: TaskStatus,
+    /// Higher goes first.
+    pub priority: i16,
+    /// When it was taken in.
+    pub created_at: DateTime<Utc>,
+    /// When it is due; of one that waits for its next attempt, when that is due.
+    pub scheduled_at: DateTime<Utc>,
+    /// When a worker was chosen.
+    pub picked_at: Option<DateTime<Utc>>,
+    /// When its start was committed.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it reached its end.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// When it completed.
+    pub completed_at: Option<DateTime<Utc>>,
+    /// When it failed.
+    pub failed_at: Option<DateTime<Utc>>,
+    /// When it was cancelled.
+    pub cancelled_at: Option<DateTime<Utc>>,
+    /// When someone asked for it to be stopped.
+    pub cancel_requested_at: Option<DateTime<Utc>>,
+    /// The id of the worker that has it or had it last.
+    pub assigned_worker: Option<i32>,
+    /// That worker's name.
+    pub assigned_worker_name: Option<String>,
+    /// How often it was started.
+    pub attempt: i32,
+    /// How often it is started at most.
+    pub max_attempts: i32,
+    /// The time limit of one run.
+    pub timeout_seconds: Option<i32>,
+    /// The exit code of the last run, if it exited.
+    pub exit_code: Option<i32>,
+    /// The signal that ended the last run, if one did.
+    pub signal: Option<i32>,
+    /// What went wrong in the last attempt that failed.
+    pub error_message: Option<String>,
+    /// Environment variables that the task adds.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<std::collections::BTreeMap<String, String>>))]
+    pub env: Option<Value>,
+    /// Whether it is given something to read from standard input.
+    pub stdin: bool,
+    /// The number of its latest claim.
+    #[serde(skip)]
+    pub lease: Lease,
+    /// How its last run ended; of one that was cancelled before its start, `Cancelled`.
+    #[serde(skip)]
+    pub outcome: Option<Outcome>,
+}
+
+impl Task {
+    /// Its latest claim.
+    #[must_use]
+    pub fn task_lease(&self) -> TaskLease {
+        TaskLease {
+            id: self.id,
+            lease: self.lease,
+        }
+    }
+}
+
+/// One page of tasks, newest first.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Only these statuses; none: all.
+    pub statuses: Vec<TaskStatus>,
+    /// Only those of this worker.
+    pub worker: Option<String>,
+    /// Only those whose command has this in it, in any case of letters.
+    pub text: Option<String>,
+    /// Only those before this id: the last one of the page before.
+    pub before: Option<Uuid>,
+    /// The most that come back.
+    pub limit: i64,
+}
+
+struct Row {
+    id: Uuid,
+    command: String,
+    argv: Option<Json<Vec<String>>>,
+    executor: String,
+    status: String,
+    outcome: Option<String>,
+    lease: Lease,
+    priority: i16,
+    created_at: DateTime<Utc>,
+    scheduled_at: DateTime<Utc>,
+    picked_at: Option<DateTime<Utc>>,
+    started_at: Option<DateTime<Utc>>,
+    finished_at: Option<DateTime<Utc>>,
+    cancel_requested_at: Option<DateTime<Utc>>,
+    assigned_worker: Option<i32>,
+    assigned_worker_name: Option<String>,
+    attempt: i32,
+    max_attempts: i32,
+    timeout_seconds: Option<i32>,
+    exit_code: Option<i32>,
+    signal: Option<i32>,
+    error_message: Option<String>,
+    env: Option<Value>,
+    stdin: bool,
+}
+
+impl TryFrom<Row> for Task {
+    type Error = Error;
+
+    fn try_from(row: Row) -> Result<Self> {
+        let status = status(&row.status)?;
+        let finished_in = |wanted| row.finished_at.filter(|_| status == wanted);
+        Ok(Self {
+            id: row.id,
+            command: row.command,
+            argv: row.argv.map(|Json(argv)| argv),
+            executor: row.executor,
+            status,
+            priority: row.priority,
+            created_at: row.created_at,
+            scheduled_at: row.scheduled_at,
+            picked_at: row.picked_at,
+            started_at: row.started_at,
+            finished_at: row.finished_at,
+            completed_at: finished_in(TaskStatus::Completed),
+            failed_at: finished_in(TaskStatus::Failed),
+            cancelled_at: finished_in(TaskStatus::Cancelled),
+            cancel_requested_at: row.cancel_requested_at,
+            assigned_worker: row.assigned_worker,
+            assigned_worker_name: row.assigned_worker_name,
+            attempt: row.attempt,
+            max_attempts: row.max_attempts,
+            timeout_seconds: row.timeout_seconds,
+            exit_code: row.exit_code,
+            signal: row.signal,
+            error_message: row.error_message,
+            env: row.env,
+            stdin: row.stdin,
+            lease: row.lease,
+            outcome: row.outcome.as_deref().map(outcome).transpose()?,
+        })
+    }
+}
+
+/// The task with this id.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn get(pool: &PgPool, id: Uuid) -> Result<Option<Task>> {
+    let filter = Filter {
+        limit: 1,
+        ..Filter::default()
+    };
+    Ok(read(pool, &[id], &filter).await?.pop())
+}
+
+/// The tasks with these ids, newest first; those that are not there are left out.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn get_many(pool: &PgPool, ids: &[Uuid]) -> Result<Vec<Task>> {
+    let filter = Filter {
+        limit: ids.len() as i64,
+        ..Filter::default()
+    };
+    read(pool, ids, &filter).await
+}
+
+/// The tasks that pass `filter`, newest first.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn list(pool: &PgPool, filter: &Filter) -> Result<Vec<Task>> {
+    read(pool, &[], filter).await
+}
+
+async fn read(pool: &PgPool, ids: &[Uuid], filter: &Filter) -> Result<Vec<Task>> {
+    let ids = (!ids.is_empty()).then_some(ids);
+    let statuses: Option<Vec<&str>> = (!filter.statuses.is_empty()).then(|| {
+        filter
+            .statuses
+            .iter()
+            .map(|status| status.as_str())
+            .collect()
+    });
+    let pattern = filter.text.as_ref().map(|text| {
+        let escaped = text
+            .replace('\\', r"\\")
+            .replace('%', r"\%")
+            .replace('_', r"\_");
+        format!("%{escaped}%")
+    });
+    let rows = sqlx::query_file_as!(
+        Row,
+        "src/tasks.sql",
+        ids,
+        statuses.as_deref() as _,
+        filter.worker,
+        pattern,
+        filter.before,
+        filter.limit,
+    )
+    .fetch_all(pool)
+    .await?;
+    rows.into_iter().map(Task::try_from).collect()
+}
+
+/// Reads a stored status.
+pub(crate) fn status(text: &str) -> Result<TaskStatus> {
+    text.parse()
+        .map_err(|_| Error::UnknownValue(format!("status {text:?}")))
+}
+
+/// Reads a stored outcome.
+pub(crate) fn outcome(text: &str) -> Result<Outcome> {
+    [
+        Outcome::Completed,
+        Outcome::Failed,
+        Outcome::Cancelled,
+        Outcome::TimedOut,
+        Outcome::Lost,
+    ]
+    .into_iter()
+    .find(|outcome| outcome.as_str() == text)
+    .ok_or_else(|| Error::UnknownValue(format!("outcome {text:?}")))
+}

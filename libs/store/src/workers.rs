@@ -1,0 +1,259 @@
+//! The workers: who is there, who is alive, how much room each has.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use taskmaster_core::{Room, TaskLease};
+use uuid::Uuid;
+
+use crate::start::Holder;
+use crate::{PgPool, Result};
+
+/// What a worker says of itself when it starts.
+#[derive(Debug, Clone)]
+pub struct Registration<'a> {
+    /// Its name, the same from start to start.
+    pub name: &'a str,
+    /// This start of its process.
+    pub incarnation: Uuid,
+    /// How many tasks it runs at once.
+    pub slots: i32,
+    /// The machine it is on.
+    pub host: &'a str,
+    /// Its process id there.
+    pub pid: i32,
+    /// Its version.
+    pub version: &'a str,
+    /// After how many seconds without a heartbeat it is to be taken for lost.
+    pub heartbeat_timeout_seconds: i32,
+}
+
+/// Enters a worker, or a new incarnation of it, as online; returns its id. An earlier incarnation can start nothing
+/// from here on.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn register(pool: &PgPool, worker: &Registration<'_>) -> Result<i32> {
+    let id = sqlx::query_scalar!(
+        r#"
+        insert into workers (name, incarnation, status, slots, claim_window, host, pid, version,
+            heartbeat_timeout_seconds)
+        values ($1, $2, 'online', $3, $3, $4, $5, $6, $7)
+        on conflict (name) do update
+        set incarnation = excluded.incarnation, status = 'online', slots = excluded.slots,
+            claim_window = excluded.claim_window, host = excluded.host, pid = excluded.pid,
+            version = excluded.version, heartbeat_timeout_seconds = excluded.heartbeat_timeout_seconds,
+            started_at = now(), last_active_at = now()
+        returning id
+        "#,
+        worker.name,
+        worker.incarnation,
+        worker.slots,
+        worker.host,
+        worker.pid,
+        worker.version,
+        worker.heartbeat_timeout_seconds,
+    )
+    .fetch_one(pool)
+    .await?;
+    Ok(id)
+}
+
+/// What Postgres knows that a worker holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    /// The claim.
+    pub task: TaskLease,
+    /// Whether its start is committed.
+    pub running: bool,
+    /// Whether someone asked for it to be stopped.
+    pub cancel_requested: bool,
+    /// How long to wait before its start, in milliseconds.
+    pub wait_ms: u32,
+}
+
+/// Says that a worker is alive, and returns what it holds by Postgres's account, or `None` if a newer incarnation
+/// has taken its name. A worker that was taken for lost is online again, without the tasks that it has lost.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn heartbeat(
+    pool: &PgPool,
+    holder: Holder,
+    claim_window: i32,
+    draining: bool,
+) -> Result<Option<Vec<Held>>> {
+    let known = sqlx::query_scalar!(
+        r#"
+        update workers
+        set last_active_at = now(), claim_window = greatest(slots, $3::integer),
+            status = case when $4 then 'draining' else 'online' end
+        where id = $1 and incarnation = $2
+        returning id
+        "#,
+        holder.worker_id,
+        holder.incarnation,
+        claim_window,
+        draining,
+    )
+    .fetch_optional(pool)
+    .await?;
+    if known.is_none() {
+        return Ok(None);
+    }
+    let rows = sqlx::query!(
+        r#"
+        select id, lease, status = 'running' as "running!", cancel_requested_at is not null as "cancel!",
+            coalesce((simulate ->> 'wait_ms')::bigint, 0) as "wait_ms!"
+        from tasks where assigned_worker = $1 and picked_at is not null
+        "#,
+        holder.worker_id
+    )
+    .fetch_all(pool)
+    .await?;
+    let held = rows.into_iter().map(|row| Held {
+        task: TaskLease {
+            id: row.id,
+            lease: row.lease,
+        },
+        running: row.running,
+        cancel_requested: row.cancel,
+        wait_ms: u32::try_from(row.wait_ms).unwrap_or(0),
+    });
+    Ok(Some(held.collect()))
+}
+
+/// Says that a worker has stopped: offline at once, with nothing to wait for. What it may still hold is rescued.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn sign_off(pool: &PgPool, holder: Holder) -> Result<()> {
+    sqlx::query!(
+        "update workers set status = 'offline', last_active_at = now() where id = $1 and incarnation = $2",
+        holder.worker_id,
+        holder.incarnation
+    )
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+/// A worker that may get tasks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Available {
+    /// Its id.
+    pub id: i32,
+    /// Its name, for which its queue is named.
+    pub name: String,
+    /// How many tasks it may hold at once.
+    pub claim_window: u32,
+    /// How many it holds.
+    pub held: u32,
+}
+
+impl Available {
+    /// Its room, for the round robin.
+    #[must_use]
+    pub fn room(&self) -> Room {
+        Room {
+            worker_id: self.id,
+            free: self.claim_window.saturating_sub(self.held),
+        }
+    }
+}
+
+/// The workers that are online, with what each holds.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn available(pool: &PgPool) -> Result<Vec<Available>> {
+    let rows = sqlx::query!(
+        r#"
+        select w.id as "id!", w.name as "name!", w.claim_window as "claim_window!", coalesce(h.held, 0) as "held!"
+        from workers w
+        left join (select assigned_worker, count(*) as held from tasks where picked_at is not null
+                   group by assigned_worker) h on h.assigned_worker = w.id
+        where w.status = 'online'
+        "#
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| Available {
+            id: row.id,
+            name: row.name,
+            claim_window: u32::try_from(row.claim_window).unwrap_or(0),
+            held: u32::try_from(row.held).unwrap_or(u32::MAX),
+        })
+        .collect())
+}
+
+/// A worker as it is shown.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Worker {
+    /// Its id, which tasks name as `assigned_worker`.
+    pub id: i32,
+    /// Its name.
+    pub name: String,
+    /// `idle`, `busy`, `draining` (takes nothing new) or `offline`.
+    #[cfg_attr(
+        feature = "openapi",
+        schema(pattern = "^(idle|busy|draining|offline)$")
+    )]
+    pub status: String,
+    /// How many tasks it runs at once.
+    pub slots: i32,
+    /// How many it runs now.
+    pub running: i64,
+    /// How many it holds that have not started.
+    pub assigned: i64,
+    /// What it runs now, the longest-running first.
+    pub current_task_ids: Vec<Uuid>,
+    /// How many tasks it has completed.
+    pub tasks_completed: i64,
+    /// How many tasks ended as failed at it.
+    pub tasks_failed: i64,
+    /// The machine it is on.
+    pub host: String,
+    /// Its process id there.
+    pub pid: i32,
+    /// Its version.
+    pub version: String,
+    /// When this incarnation started.
+    pub started_at: DateTime<Utc>,
+    /// Its last heartbeat or finish.
+    pub last_active_at: DateTime<Utc>,
+}
+
+/// Every worker that is there or was during the last day, by id.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn list(pool: &PgPool) -> Result<Vec<Worker>> {
+    let workers = sqlx::query_as!(
+        Worker,
+        r#"
+        select w.id as "id!", w.name as "name!",
+            case when w.status <> 'online' then w.status when coalesce(h.running, 0) > 0 then 'busy' else 'idle' end
+                as "status!",
+            w.slots as "slots!", coalesce(h.running, 0) as "running!", coalesce(h.assigned, 0) as "assigned!",
+            coalesce(h.current_task_ids, '{}') as "current_task_ids!",
+            w.tasks_completed as "tasks_completed!", w.tasks_failed as "tasks_failed!", w.host as "host!",
+            w.pid as "pid!", w.version as "version!", w.started_at as "started_at!",
+            w.last_active_at as "last_active_at!"
+        from workers w
+        left join (
+            select assigned_worker, count(*) filter (where status = 'running') as running,
+                count(*) filter (where status = 'assigned') as assigned,
+                (array_agg(id order by started_at, id) filter (where status = 'running'))[1:100] as current_task_ids
+            from tasks where picked_at is not null group by assigned_worker
+        ) h on h.assigned_worker = w.id
+        where w.status <> 'offline' or w.last_active_at > now() - interval '1 day'
+        order by w.id
+        "#
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(workers)
+}
