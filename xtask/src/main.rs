@@ -3,16 +3,25 @@
 //! Lives here: what a contributor types. Not here: anything that a running TaskMaster needs.
 #![expect(
     clippy::print_stdout,
+    clippy::print_stderr,
     reason = "a command line tool: what it prints is what it is for"
 )]
 
-mod postgres;
+mod client;
+mod openapi;
 mod prepare;
+mod process;
+mod services;
+mod setup;
+mod test;
+mod up;
 mod workspace;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Set-up, run and test TaskMaster.
+/// Set-up, run and test TaskMaster, each in one command.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Arguments {
@@ -22,12 +31,38 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Regenerate the committed .sqlx/ (what the compiler checks queries against).
+    /// Install what running and testing TaskMaster needs (Debian, Ubuntu); quick when all is there.
+    Setup,
+    /// Build the dashboard into client/dist, if it changed.
+    Client,
+    /// Set up, build, and run `taskmaster up` with the arguments given.
+    Up(up::Arguments),
+    /// Set up, and run every check and every test.
+    Test(test::Arguments),
+    /// Regenerate the committed .sqlx/: what the compiler checks the queries against.
     Prepare(prepare::Arguments),
+    /// Regenerate the committed OpenAPI document and the dashboard's types.
+    Openapi,
 }
 
-fn main() -> anyhow::Result<()> {
-    match Arguments::parse().command {
-        Command::Prepare(arguments) => prepare::run_prepare(&arguments),
+fn main() -> ExitCode {
+    run(Arguments::parse().command).unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Setup => setup::run(setup::Purpose::Test)?,
+        Command::Client => {
+            setup::node::ensure()?;
+            client::build()?;
+        }
+        Command::Up(arguments) => up::run_up(&arguments)?,
+        Command::Test(arguments) => return test::run_test(&arguments),
+        Command::Prepare(arguments) => prepare::run_prepare(&arguments)?,
+        Command::Openapi => openapi::run_openapi()?,
     }
+    Ok(ExitCode::SUCCESS)
 }

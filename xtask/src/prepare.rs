@@ -12,8 +12,9 @@ use std::time::SystemTime;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::postgres::Postgres;
-use crate::workspace::{cargo, root, run, say};
+use crate::process::{cargo, run, say};
+use crate::services::Database;
+use crate::workspace::root;
 
 /// The one crate with checked queries.
 const PACKAGE: &str = "taskmaster-store";
@@ -47,7 +48,7 @@ fn write() -> Result<()> {
     {
         fs::write(committed.join(name), text)?;
     }
-    say(&format!(".sqlx/ has {} queries", fresh.len()));
+    say(format!(".sqlx/ has {} queries", fresh.len()));
     Ok(())
 }
 
@@ -74,15 +75,15 @@ pub(crate) fn check() -> Result<()> {
             differing.join("\n")
         );
     }
-    say(&format!(".sqlx/ is up to date: {} queries", fresh.len()));
+    say(format!(".sqlx/ is up to date: {} queries", fresh.len()));
     Ok(())
 }
 
 /// The files that the macros write, by name.
 fn generate() -> Result<BTreeMap<String, String>> {
     let folder = tempfile::tempdir()?;
-    let postgres = Postgres::start()?;
-    postgres.migrate()?;
+    let database = Database::start()?;
+    database.migrate()?;
     // The macros only run when the crate is compiled again.
     File::options()
         .append(true)
@@ -93,7 +94,7 @@ fn generate() -> Result<BTreeMap<String, String>> {
         .args(["check", "--quiet", "--all-targets", "-p", PACKAGE])
         .env("SQLX_OFFLINE", "false")
         .env("SQLX_OFFLINE_DIR", folder.path())
-        .env("DATABASE_URL", postgres.url()))?;
+        .env("DATABASE_URL", database.url()))?;
     read(folder.path())
 }
 

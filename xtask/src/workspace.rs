@@ -1,9 +1,6 @@
-//! Where the checkout is, and running a program in it with an error that names the program.
+//! Where things are in the checkout.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
-
-use anyhow::{Context, Result, ensure};
 
 /// The checkout's root, absolute.
 pub(crate) fn root() -> PathBuf {
@@ -15,57 +12,20 @@ pub(crate) fn root() -> PathBuf {
 /// Where cargo builds to.
 pub(crate) fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| root().join("target"), |dir| root().join(dir))
+        .map_or_else(|| root().join("target"), |folder| root().join(folder))
 }
 
-/// The cargo that runs us.
-pub(crate) fn cargo() -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(root());
-    command
+/// Where xtask installs the tools that the machine lacks and no system package has.
+pub(crate) fn tools() -> PathBuf {
+    target().join("tools")
 }
 
-/// Prints a line of progress.
-pub(crate) fn say(line: &str) {
-    println!("==> {line}");
+/// The browser client.
+pub(crate) fn client() -> PathBuf {
+    root().join("client")
 }
 
-/// Runs `command` to its end with our own output.
-///
-/// # Errors
-/// When it cannot be started or does not end with 0.
-pub(crate) fn run(command: &mut Command) -> Result<()> {
-    let name = shown(command);
-    let status = command
-        .status()
-        .with_context(|| format!("cannot start `{name}`"))?;
-    ensure!(status.success(), "`{name}` failed: {status}");
-    Ok(())
-}
-
-/// Runs `command` and returns what it wrote to standard output.
-///
-/// # Errors
-/// When it cannot be started or does not end with 0; the error carries what it wrote to standard error.
-pub(crate) fn output(command: &mut Command) -> Result<String> {
-    let name = shown(command);
-    let output = command
-        .output()
-        .with_context(|| format!("cannot start `{name}`"))?;
-    ensure!(
-        output.status.success(),
-        "`{name}` failed: {}\n{}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr).trim_end()
-    );
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
-/// The command as a person would type it.
-fn shown(command: &Command) -> String {
-    std::iter::once(command.get_program())
-        .chain(command.get_args())
-        .map(|part| part.to_string_lossy().into_owned())
-        .collect::<Vec<_>>()
-        .join(" ")
+/// The examples, among them the programs that their tasks run.
+pub(crate) fn examples() -> PathBuf {
+    root().join("examples")
 }

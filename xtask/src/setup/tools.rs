@@ -1,0 +1,83 @@
+//! The programs that the machine must have, and how to tell that it has them.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::process::find;
+
+/// One program.
+pub(crate) struct Tool {
+    /// For people.
+    pub(crate) name: &'static str,
+    /// Debian's and Ubuntu's package.
+    pub(crate) package: &'static str,
+    /// Only the tests need it: `up` works without.
+    pub(crate) tests_only: bool,
+    /// Is it on this machine?
+    pub(crate) found: fn() -> bool,
+}
+
+/// All but Node.js, which has a module of its own.
+pub(crate) const TOOLS: [Tool; 4] = [
+    Tool {
+        name: "PostgreSQL's server, 14 or newer, with initdb",
+        package: "postgresql",
+        tests_only: false,
+        found: || find("initdb").is_some() || debian_postgres(),
+    },
+    Tool {
+        name: "RabbitMQ's server, 3.10 or newer",
+        package: "rabbitmq-server",
+        tests_only: false,
+        found: || find("rabbitmq-server").is_some(),
+    },
+    Tool {
+        name: "Chromium, for the browser test",
+        package: "chromium",
+        tests_only: true,
+        found: || chromium().is_some(),
+    },
+    Tool {
+        name: "Python 3 with pika, for the test of the Python example",
+        package: "python3-pika",
+        tests_only: true,
+        found: || python().is_some(),
+    },
+];
+
+/// Debian keeps each version's programs in a folder of its own, off the path.
+fn debian_postgres() -> bool {
+    std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .any(|version| version.path().join("bin/initdb").is_file())
+}
+
+/// The browser that the browser test drives.
+pub(crate) fn chromium() -> Option<PathBuf> {
+    [
+        "chromium",
+        "chromium-browser",
+        "google-chrome-stable",
+        "google-chrome",
+    ]
+    .into_iter()
+    .find_map(find)
+}
+
+/// A Python that has pika: not always the first on the path.
+pub(crate) fn python() -> Option<PathBuf> {
+    [find("python3"), Some(PathBuf::from("/usr/bin/python3"))]
+        .into_iter()
+        .flatten()
+        .find(|python| has_pika(python))
+}
+
+fn has_pika(python: &Path) -> bool {
+    Command::new(python)
+        .args(["-c", "import pika"])
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
