@@ -1,0 +1,41 @@
+import { CircleAlert } from "lucide-react";
+import { cn } from "@/lib/cn";
+import { ProblemError } from "@/services/http";
+import { Button } from "./ui/button";
+
+type ProblemAlertProps = {
+  error: Error;
+  onRetry?: () => void;
+  retrying?: boolean;
+  className?: string;
+};
+
+/** What went wrong, in the API's own words, and how to try again. */
+export function ProblemAlert({ error, onRetry, retrying = false, className }: ProblemAlertProps) {
+  const problem = error instanceof ProblemError ? error.problem : undefined;
+  return (
+    <div
+      role="alert"
+      className={cn(
+        "flex gap-2.5 rounded-md border border-failed/30 bg-failed/6 px-3 py-2.5 text-sm",
+        className,
+      )}
+    >
+      <CircleAlert aria-hidden className="mt-0.5 size-4 shrink-0 text-failed" />
+      <div className="min-w-0 flex-1">
+        <p className="font-medium">{problem?.title ?? "Something went wrong"}</p>
+        <p className="mt-0.5 break-words text-muted">{error.message}</p>
+        {problem?.errors?.map(({ field, message }) => (
+          <p key={`${field} ${message}`} className="mt-0.5 text-muted">
+            <code className="font-mono text-foreground">{field}</code>: {message}
+          </p>
+        ))}
+      </div>
+      {onRetry !== undefined && (
+        <Button size="sm" onClick={onRetry} pending={retrying}>
+          Try again
+        </Button>
+      )}
+    </div>
+  );
+}

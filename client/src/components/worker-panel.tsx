@@ -1,0 +1,110 @@
+import { ServerOff } from "lucide-react";
+import { useState } from "react";
+import { useFleet } from "@/services/fleet";
+import { isOnline, useWorkers, type Worker } from "@/services/workers";
+import { CommandLine } from "./command-line";
+import { EmptyState } from "./empty-state";
+import { ProblemAlert } from "./problem-alert";
+import { ScaleControl } from "./scale-control";
+import { Button } from "./ui/button";
+import { Card, CardHeader } from "./ui/card";
+import { Skeleton } from "./ui/skeleton";
+import { WorkerRow } from "./worker-row";
+
+/** Offline workers stay listed for a while; more of them than this are folded away. */
+const OFFLINE_SHOWN = 3;
+
+/** The fleet: its size, and each worker. */
+export function WorkerPanel() {
+  const workers = useWorkers();
+  const fleet = useFleet();
+  const all = workers.data?.workers;
+  const online = all?.filter(isOnline) ?? [];
+  const draining = online.filter((worker) => worker.status === "draining").length;
+  const controlled = fleet.data !== undefined && fleet.data.kind !== "none";
+
+  return (
+    <Card>
+      <CardHeader title="Workers" aside={all === undefined ? undefined : capacity(online)} />
+      {controlled && (
+        <ScaleControl fleet={fleet.data} staying={online.length - draining} draining={draining} />
+      )}
+      {fleet.data?.kind === "none" && (
+        <p className="border-b px-4 py-2.5 text-xs text-muted">
+          These workers were not started by this TaskMaster, so it cannot scale or stop them. Start another
+          one with <code className="font-mono text-foreground">taskmaster worker</code>.
+        </p>
+      )}
+      {fleet.isLoading && <div className="h-[5.0625rem] border-b" />}
+      {workers.error !== null && all === undefined && (
+        <ProblemAlert
+          error={workers.error}
+          onRetry={() => void workers.refetch()}
+          retrying={workers.isFetching}
+          className="m-3"
+        />
+      )}
+      {workers.isLoading && <PlaceholderRows />}
+      {all !== undefined && <WorkerList workers={all} canKill={controlled} />}
+    </Card>
+  );
+}
+
+function WorkerList({ workers, canKill }: { workers: readonly Worker[]; canKill: boolean }) {
+  const [unfolded, setUnfolded] = useState(false);
+  const online = workers.filter(isOnline).sort(byName);
+  const offline = workers
+    .filter((worker) => !isOnline(worker))
+    .sort((a, b) => b.last_active_at.localeCompare(a.last_active_at));
+  const shown = unfolded ? offline : offline.slice(0, OFFLINE_SHOWN);
+  return (
+    <>
+      {online.length === 0 && (
+        <EmptyState icon={ServerOff} title="No worker is online">
+          <p>Tasks wait until one is. Scale the fleet, or start one:</p>
+          <CommandLine>taskmaster worker</CommandLine>
+        </EmptyState>
+      )}
+      <ul aria-label="Worker list" className="max-h-[36rem] overflow-y-auto">
+        {[...online, ...shown].map((worker) => (
+          <WorkerRow key={worker.name} worker={worker} canKill={canKill} />
+        ))}
+      </ul>
+      {offline.length > OFFLINE_SHOWN && (
+        <div className="border-t p-1.5 text-center">
+          <Button
+            variant="ghost"
+            size="sm"
+            aria-expanded={unfolded}
+            onClick={() => {
+              setUnfolded(!unfolded);
+            }}
+          >
+            {unfolded ? "Show fewer" : `Show all ${offline.length} offline`}
+          </Button>
+        </div>
+      )}
+    </>
+  );
+}
+
+const names = new Intl.Collator(undefined, { numeric: true });
+
+function byName(a: Worker, b: Worker): number {
+  return names.compare(a.name, b.name);
+}
+
+function capacity(online: readonly Worker[]): string {
+  const slots = online.reduce((sum, worker) => sum + worker.slots, 0);
+  const running = online.reduce((sum, worker) => sum + worker.running, 0);
+  return `${running} of ${slots} slots used`;
+}
+
+function PlaceholderRows() {
+  return Array.from({ length: 3 }, (_, index) => (
+    <div key={index} className="h-16 space-y-2 border-b px-4 py-3 last:border-b-0">
+      <Skeleton className="h-4 w-40" />
+      <Skeleton className="h-3.5 w-full" />
+    </div>
+  ));
+}

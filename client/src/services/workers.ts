@@ -1,0 +1,41 @@
+// The workers resource, and the two ways to change who works: scale and kill.
+
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { get, post, type Schemas } from "./http";
+import { keys } from "./keys";
+import { usePolling } from "./live";
+
+export type Worker = Schemas["Worker"];
+export type WorkerStatus = Worker["status"];
+
+export function useWorkers() {
+  return useQuery({
+    queryKey: keys.workers,
+    queryFn: ({ signal }) => get("/api/v1/workers", { signal }),
+    refetchInterval: usePolling(),
+  });
+}
+
+export function isOnline(worker: Worker): boolean {
+  return worker.status !== "offline";
+}
+
+export function useScale() {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: (count: number) => post("/api/workers/scale", { count }),
+    onSettled: () =>
+      Promise.all([
+        client.invalidateQueries({ queryKey: keys.fleet }),
+        client.invalidateQueries({ queryKey: keys.workers }),
+      ]),
+  });
+}
+
+export function useKill() {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: (name: string) => post("/api/workers/kill", { name }),
+    onSettled: () => client.invalidateQueries({ queryKey: keys.workers }),
+  });
+}

@@ -1,0 +1,38 @@
+import { fileURLToPath } from "node:url";
+import tailwindcss from "@tailwindcss/vite";
+import { tanstackRouter } from "@tanstack/router-plugin/vite";
+import react from "@vitejs/plugin-react";
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  plugins: [
+    tanstackRouter({ target: "react", autoCodeSplitting: true, quoteStyle: "double", semicolons: true }),
+    react(),
+    tailwindcss(),
+  ],
+  resolve: {
+    alias: { "@": fileURLToPath(new URL("./src", import.meta.url)) },
+  },
+  server: {
+    port: 5173,
+    proxy: {
+      // The target's own Host and Origin: the API refuses those it does not know.
+      "/api": {
+        target: "http://localhost:8081",
+        changeOrigin: true,
+        headers: { origin: "http://localhost:8081" },
+      },
+    },
+  },
+  build: {
+    // Source maps would double the size of the executable that embeds this folder.
+    sourcemap: false,
+    // Fonts stay files, so that a strict content security policy needs no `data:`.
+    assetsInlineLimit: 0,
+  },
+  test: {
+    environment: "jsdom",
+    include: ["src/**/*.test.{ts,tsx}"],
+    setupFiles: ["src/test-setup.ts"],
+  },
+});
