@@ -12,18 +12,23 @@ use crate::workspace::{target, tools};
 pub(crate) struct CargoTool {
     name: &'static str,
     version: &'static str,
+    /// What of it is built, where the default takes long.
+    features: &'static [&'static str],
 }
 
 /// Runs the tests.
 pub(crate) const NEXTEST: CargoTool = CargoTool {
     name: "cargo-nextest",
-    version: "0.9.143",
+    version: "0.9.151",
+    // Without the updating of itself, which is half of the time to build it.
+    features: &["--no-default-features", "--features", "default-no-update"],
 };
 
 /// Checks the dependency graph.
 pub(crate) const DENY: CargoTool = CargoTool {
     name: "cargo-deny",
     version: "0.20.2",
+    features: &[],
 };
 
 impl CargoTool {
@@ -54,10 +59,11 @@ impl CargoTool {
         // Built to be there soon, not to be fast: it runs for seconds.
         run(cargo()
             .args(["install", "--quiet", "--locked", "--no-track", self.name])
+            .args(self.features)
             .args(["--version", self.version, "--root"])
             .arg(tools())
             .env("CARGO_TARGET_DIR", target().join("tools/build"))
-            .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
+            .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0")
             .env("CARGO_PROFILE_RELEASE_LTO", "off")
             .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
             .env("CARGO_PROFILE_RELEASE_DEBUG", "false"))?;
