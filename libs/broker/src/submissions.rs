@@ -107,6 +107,12 @@ impl SubmissionConsumer {
         Ok(batch)
     }
 
+    /// Whether what was received can still be acknowledged, as far as is known without asking.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.channel.status().connected()
+    }
+
     /// Acknowledges submissions: what they ask for is committed, and they are gone from RabbitMQ.
     ///
     /// # Errors

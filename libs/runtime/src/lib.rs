@@ -7,6 +7,6 @@ mod shutdown;
 mod telemetry;
 
 pub use backoff::Backoff;
-pub use periodic::{Next, periodic};
+pub use periodic::{Next, Periodic, run_periodically};
 pub use shutdown::Shutdown;
 pub use telemetry::{LogFormat, init_tracing};

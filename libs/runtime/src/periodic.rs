@@ -1,6 +1,7 @@
 //! The loop of a periodic service: runs, sleeps until the next time or until it is woken, runs again.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -17,24 +18,37 @@ pub enum Next {
     After(Duration),
 }
 
-/// Runs `run_once` again and again until `shutdown`, waiting between two runs as it says, or until `wake` is notified.
-/// An error is logged (once for each row of them) and tried again with backoff: nothing periodic ends because Postgres
+/// A service that does its work in passes.
+pub trait Periodic: Send {
+    /// What it is called in logs.
+    const NAME: &'static str;
+
+    /// One pass.
+    ///
+    /// # Errors
+    /// Whatever stopped the pass; it will be tried again.
+    fn run_once(&mut self) -> impl Future<Output = anyhow::Result<Next>> + Send;
+}
+
+/// Runs a service pass by pass until `shutdown`, waiting between two as it says, or until `wake` is notified.
+/// An error is logged (the first in a row) and tried again with backoff: nothing periodic ends because Postgres
 /// or RabbitMQ is away.
-pub async fn periodic<F, Fut>(
-    name: &'static str,
-    wake: &Notify,
+pub async fn run_periodically<S: Periodic>(
+    mut service: S,
+    wake: Arc<Notify>,
     shutdown: CancellationToken,
-    mut run_once: F,
-) where
-    F: FnMut() -> Fut,
-    Fut: Future<Output = anyhow::Result<Next>>,
-{
+) {
     let mut backoff = Backoff::default();
     while !shutdown.is_cancelled() {
-        match run_once().await {
+        let pass = tokio::select! {
+            biased;
+            () = shutdown.cancelled() => return,
+            pass = service.run_once() => pass,
+        };
+        match pass {
             Ok(next) => {
                 if !backoff.is_fresh() {
-                    tracing::info!(service = name, "works again");
+                    tracing::info!(service = S::NAME, "works again");
                     backoff.reset();
                 }
                 if let Next::After(pause) = next {
@@ -48,7 +62,7 @@ pub async fn periodic<F, Fut>(
             Err(error) => {
                 if backoff.is_fresh() {
                     tracing::warn!(
-                        service = name,
+                        service = S::NAME,
                         error = format!("{error:#}"),
                         "failed, will be tried again"
                     );
@@ -64,39 +78,47 @@ pub async fn periodic<F, Fut>(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicU32, Ordering};
-
     use super::*;
 
+    struct FourPasses {
+        passes: u32,
+        shutdown: CancellationToken,
+        seen: Arc<std::sync::atomic::AtomicU32>,
+    }
+
+    impl Periodic for FourPasses {
+        const NAME: &'static str = "test";
+
+        async fn run_once(&mut self) -> anyhow::Result<Next> {
+            self.passes += 1;
+            self.seen
+                .store(self.passes, std::sync::atomic::Ordering::SeqCst);
+            match self.passes {
+                1 => anyhow::bail!("away"),
+                2 => Ok(Next::Now),
+                3 => Ok(Next::After(Duration::from_secs(3600))),
+                _ => {
+                    self.shutdown.cancel();
+                    Ok(Next::After(Duration::MAX))
+                }
+            }
+        }
+    }
+
     #[tokio::test(start_paused = true)]
-    async fn runs_when_woken_when_due_and_after_errors() {
-        let wake = Arc::new(Notify::new());
-        let shutdown = CancellationToken::new();
-        let runs = Arc::new(AtomicU32::new(0));
-        let task = {
-            let (wake, shutdown, runs) = (wake.clone(), shutdown.clone(), runs.clone());
-            tokio::spawn(async move {
-                periodic("test", &wake, shutdown.clone(), || {
-                    let run = runs.fetch_add(1, Ordering::SeqCst);
-                    let shutdown = shutdown.clone();
-                    async move {
-                        match run {
-                            0 => anyhow::bail!("away"),
-                            1 => Ok(Next::Now),
-                            2 => Ok(Next::After(Duration::from_secs(3600))),
-                            _ => {
-                                shutdown.cancel();
-                                Ok(Next::After(Duration::MAX))
-                            }
-                        }
-                    }
-                })
-                .await;
-            })
+    async fn runs_again_after_an_error_at_once_and_when_woken() {
+        let (wake, shutdown, seen) = (
+            Arc::new(Notify::new()),
+            CancellationToken::new(),
+            Arc::default(),
+        );
+        let service = FourPasses {
+            passes: 0,
+            shutdown: shutdown.clone(),
+            seen: Arc::clone(&seen),
         };
         wake.notify_one();
-        task.await.unwrap();
-        assert_eq!(runs.load(Ordering::SeqCst), 4);
+        run_periodically(service, wake, shutdown).await;
+        assert_eq!(seen.load(std::sync::atomic::Ordering::SeqCst), 4);
     }
 }

@@ -23,6 +23,20 @@ impl Error {
     pub fn is_unavailable(&self) -> bool {
         matches!(self, Self::Unavailable(_))
     }
+
+    /// Whether Postgres refused the data itself, so that the same data will be refused again.
+    #[must_use]
+    pub fn is_bad_data(&self) -> bool {
+        // Class 22: data exception; 23: constraint violation; 54: a limit of Postgres's.
+        let Self::Refused(sqlx::Error::Database(database)) = self else {
+            return false;
+        };
+        database.code().is_some_and(|code| {
+            ["22", "23", "54"]
+                .iter()
+                .any(|class| code.starts_with(class))
+        })
+    }
 }
 
 impl From<sqlx::Error> for Error {

@@ -1,0 +1,47 @@
+//! The cleaner: makes the partitions of the next days and drops those that are past the retention.
+
+use std::time::Duration;
+
+use taskmaster_runtime::{Next, Periodic};
+use taskmaster_store::{PgPool, partitions};
+
+/// How often it looks.
+const INTERVAL: Duration = Duration::from_secs(600);
+
+/// Keeps history within its retention.
+pub struct Cleaner {
+    pool: PgPool,
+    retention_days: i32,
+}
+
+impl Cleaner {
+    /// A cleaner that keeps `retention_days` days.
+    #[must_use]
+    pub fn new(pool: PgPool, retention_days: i32) -> Self {
+        Self {
+            pool,
+            retention_days,
+        }
+    }
+}
+
+impl Periodic for Cleaner {
+    const NAME: &'static str = "cleaner";
+
+    /// One pass.
+    ///
+    /// # Errors
+    /// When Postgres is away, or a partition that is to go is being read for long.
+    async fn run_once(&mut self) -> anyhow::Result<Next> {
+        let made = partitions::ensure(&self.pool, partitions::DAYS_AHEAD).await?;
+        let dropped = partitions::drop_older_than(&self.pool, self.retention_days).await?;
+        if made + dropped > 0 {
+            tracing::info!(
+                partitions.made = made,
+                partitions.dropped = dropped,
+                "cleaned"
+            );
+        }
+        Ok(Next::After(INTERVAL))
+    }
+}

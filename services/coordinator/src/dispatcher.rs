@@ -1,0 +1,137 @@
+//! The dispatcher: gives due tasks to workers that have room, each in turn, and tells them.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use taskmaster_broker::{
+    Assignment, AssignmentPublisher, Delivery, EventPublisher, TaskEvent, WorkerMessage,
+};
+use taskmaster_core::{RoundRobin, TaskLease, TaskStatus};
+use taskmaster_runtime::{Next, Periodic};
+use taskmaster_store::PgPool;
+use taskmaster_store::claim::{self, Claimed};
+use taskmaster_store::workers::{self, Available};
+
+/// The most tasks one pass claims.
+const BATCH: usize = 500;
+/// The net: when nothing wakes the dispatcher, it looks this often.
+const POLL: Duration = Duration::from_secs(1);
+
+/// Claims and publishes.
+pub struct Dispatcher {
+    pool: PgPool,
+    publisher: AssignmentPublisher,
+    events: EventPublisher,
+    turn: RoundRobin,
+}
+
+impl Dispatcher {
+    /// A dispatcher that has served nobody yet.
+    #[must_use]
+    pub fn new(pool: PgPool, publisher: AssignmentPublisher, events: EventPublisher) -> Self {
+        Self {
+            pool,
+            publisher,
+            events,
+            turn: RoundRobin::default(),
+        }
+    }
+
+    async fn deliver(
+        &mut self,
+        available: &[Available],
+        claimed: &[Claimed],
+    ) -> anyhow::Result<()> {
+        let names: HashMap<i32, &str> = available
+            .iter()
+            .map(|worker| (worker.id, worker.name.as_str()))
+            .collect();
+        let mut shares: HashMap<&str, Vec<Assignment>> = HashMap::new();
+        for claimed in claimed {
+            // Every claimed task went to a worker of the plan, and the plan was made of these.
+            let Some(name) = names.get(&claimed.worker_id) else {
+                continue;
+            };
+            let TaskLease { id, lease } = claimed.task;
+            shares.entry(name).or_default().push(Assignment {
+                id,
+                lease,
+                wait_ms: claimed.wait_ms,
+            });
+        }
+        let messages: Vec<(&str, WorkerMessage)> = shares
+            .into_iter()
+            .map(|(name, tasks)| (name, WorkerMessage::Assign { tasks }))
+            .collect();
+
+        let deliveries = match self.publisher.publish(&messages).await {
+            Ok(deliveries) => deliveries,
+            Err(error) => {
+                tracing::warn!(%error, tasks.count = claimed.len(), "assignments were not published, releases them");
+                vec![Delivery::Unconfirmed; messages.len()]
+            }
+        };
+        let mut undelivered = Vec::new();
+        for ((name, message), delivery) in messages.iter().zip(deliveries) {
+            let WorkerMessage::Assign { tasks } = message else {
+                continue;
+            };
+            if delivery == Delivery::Confirmed {
+                self.events.tasks(tasks.iter().map(|task| TaskEvent {
+                    id: task.id,
+                    status: TaskStatus::Assigned,
+                    assigned_worker_name: Some((*name).to_owned()),
+                }));
+            } else {
+                undelivered.extend(tasks.iter().map(|task| TaskLease {
+                    id: task.id,
+                    lease: task.lease,
+                }));
+            }
+        }
+        if !undelivered.is_empty() {
+            let count = undelivered.len();
+            let released = claim::release(&self.pool, undelivered).await?;
+            tracing::info!(
+                tasks.undelivered = count,
+                tasks.released = released.len(),
+                "released"
+            );
+        }
+        Ok(())
+    }
+}
+
+impl Periodic for Dispatcher {
+    const NAME: &'static str = "dispatcher";
+
+    /// One pass: claims up to a batch of due tasks, publishes them, and releases what could not be delivered.
+    ///
+    /// # Errors
+    /// When Postgres or RabbitMQ is away. What was claimed and not delivered was released, or is still assigned
+    /// to a worker that finds it at its next heartbeat.
+    async fn run_once(&mut self) -> anyhow::Result<Next> {
+        // While RabbitMQ cannot take an assignment, tasks wait in Postgres, where they can be seen and cancelled.
+        if !self.publisher.is_ready() {
+            self.publisher.ensure_ready().await;
+        }
+        let available = workers::available(&self.pool).await?;
+        let rooms: Vec<_> = available.iter().map(Available::room).collect();
+        let plan = self.turn.plan(&rooms, BATCH);
+        if plan.is_empty() {
+            return Ok(Next::After(POLL));
+        }
+        let claimed = claim::claim(&self.pool, &plan).await?;
+        if let Some(last) = claimed.last() {
+            self.turn.served(last.worker_id);
+            self.deliver(&available, &claimed).await?;
+        }
+        if claimed.len() == plan.len() {
+            return Ok(Next::Now);
+        }
+        let due_in_ms = claim::next_due_in_ms(&self.pool).await?;
+        Ok(Next::After(
+            due_in_ms.map_or(POLL, |ms| POLL.min(Duration::from_millis(ms))),
+        ))
+    }
+}
