@@ -62,13 +62,13 @@ impl Log {
     }
 }
 
-/// The last few lines that say something, in one line.
+/// The last few lines that say something, in one line, without colours.
 pub(crate) fn tail(text: &str) -> String {
-    let mut lines: Vec<&str> = text
+    let mut lines: Vec<String> = text
         .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
         .rev()
+        .map(|line| plain(line).trim().to_owned())
+        .filter(|line| !line.is_empty())
         .take(4)
         .collect();
     lines.reverse();
@@ -79,6 +79,15 @@ pub(crate) fn tail(text: &str) -> String {
     }
 }
 
+/// A line without the escape sequences that colour it.
+fn plain(line: &str) -> String {
+    let mut parts = line.split('\u{1b}');
+    let first = parts.next().unwrap_or_default();
+    parts
+        .map(|part| part.split_once('m').map_or(part, |(_, text)| text))
+        .fold(first.to_owned(), |plain, part| plain + part)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,5 +96,6 @@ mod tests {
     fn tail_is_one_line() {
         assert_eq!(tail("a\nb\n\n c \nd\ne\n"), "b / c / d / e");
         assert_eq!(tail("\n"), "it wrote nothing");
+        assert_eq!(tail("\u{1b}[38;5;87mred moon\u{1b}[0m"), "red moon");
     }
 }

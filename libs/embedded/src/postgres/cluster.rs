@@ -99,8 +99,8 @@ pub(super) fn arguments(config: &PostgresConfig, port: u16) -> Vec<String> {
     ];
     if config.durability == Durability::Throwaway {
         settings.extend([
+            // Commits still reach the system before they are answered, so that a crash of Postgres alone loses none.
             ("fsync", "off"),
-            ("synchronous_commit", "off"),
             ("full_page_writes", "off"),
             ("wal_level", "minimal"),
             ("max_wal_senders", "0"),
