@@ -77,10 +77,12 @@ impl Tally {
             Ok(rest.split('"').next().unwrap_or_default().parse()?)
         };
         let failed = count("failures")? + count("errors")?;
+        // Not in the reports of older versions.
+        let skipped = count("skipped").unwrap_or(0);
         Ok(Self {
-            passed: count("tests")?.saturating_sub(failed),
+            passed: count("tests")?.saturating_sub(failed + skipped),
             failed,
-            skipped: 0,
+            skipped,
         })
     }
 
