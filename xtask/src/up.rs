@@ -43,3 +43,25 @@ pub(crate) fn run_up(arguments: &Arguments) -> Result<()> {
         .exec();
     Err(error).context("cannot start taskmaster")
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Up {
+        #[command(flatten)]
+        arguments: super::Arguments,
+    }
+
+    #[test]
+    fn takes_its_own_flag_first_and_passes_the_rest_on() {
+        let parsed = Up::parse_from(["up", "--dev", "--workers", "3", "--simulate"]).arguments;
+        assert!(parsed.dev);
+        assert_eq!(parsed.arguments, ["--workers", "3", "--simulate"]);
+
+        let parsed = Up::parse_from(["up", "--workers", "3"]).arguments;
+        assert!(!parsed.dev);
+        assert_eq!(parsed.arguments, ["--workers", "3"]);
+    }
+}
