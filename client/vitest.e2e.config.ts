@@ -8,6 +8,8 @@ export default defineConfig({
     testTimeout: 90_000,
     hookTimeout: 60_000,
     fileParallelism: false,
+    // One story: after a failure the rest has no meaning.
+    bail: 1,
     retry: 0,
   },
 });

@@ -16,7 +16,7 @@ type AttemptsTableProps = {
 /** Every start of the task, the latest last. */
 export function AttemptsTable({ attempts, shown, onShow }: AttemptsTableProps) {
   return (
-    <div className="overflow-x-auto">
+    <div className="relative overflow-x-auto">
       <table aria-label="Attempts" className="w-full min-w-[34rem] text-left">
         <thead>
           <tr className="h-8 border-b text-xs text-muted [&>th]:px-2 [&>th]:font-medium">

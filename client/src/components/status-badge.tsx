@@ -55,7 +55,7 @@ export function StatusBadge({ status, className }: { status: Status; className?:
       data-testid="status-badge"
       data-status={status}
       className={cn(
-        "inline-flex h-5 items-center gap-1 rounded-full px-2 text-xs font-medium whitespace-nowrap",
+        "inline-flex h-5 items-center gap-1 rounded-full px-2 align-middle text-xs font-medium whitespace-nowrap",
         tone,
         className,
       )}

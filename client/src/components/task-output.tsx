@@ -103,7 +103,7 @@ const OutputBlock = memo(function OutputBlock({ block }: { block: Block }) {
       title={line.stream === "stderr" ? "Standard error" : undefined}
       className={cn(
         "min-h-5 border-l-2 border-transparent px-3.5 break-words whitespace-pre-wrap",
-        line.stream === "stderr" && "border-failed/60 bg-failed/5 text-failed",
+        line.stream === "stderr" && "border-draining bg-draining/8",
       )}
     >
       {line.text}

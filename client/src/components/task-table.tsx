@@ -8,7 +8,10 @@ import { RelativeTime } from "./relative-time";
 import { StatusBadge } from "./status-badge";
 import { Skeleton } from "./ui/skeleton";
 
-const ROW = "h-10 border-b last:border-b-0";
+// In a narrow window a row is two lines: the command, and below it everything else.
+const ROW =
+  "relative border-b last:border-b-0 md:h-10 max-md:grid max-md:grid-cols-[auto_minmax(0,1fr)_auto] max-md:items-center max-md:gap-x-2 max-md:gap-y-1.5 max-md:px-3 max-md:py-2.5 md:[&>td]:px-2 md:[&>td:first-child]:pl-4 md:[&>td:last-child]:pr-4";
+const COMMAND = "max-md:order-first max-md:col-span-3";
 
 type TaskTableProps = {
   tasks: readonly Task[] | undefined;
@@ -21,29 +24,33 @@ type TaskTableProps = {
 /** Tasks as rows; the whole row leads to the task. */
 export function TaskTable({ tasks, placeholders, stale = false }: TaskTableProps) {
   return (
+    // The roles are written out because a table laid out as a grid loses them.
     <table
+      role="table"
       aria-label="Tasks"
       aria-busy={tasks === undefined || stale}
-      className={cn("w-full table-fixed text-left transition-opacity", stale && "opacity-55")}
+      className={cn("w-full table-fixed text-left transition-opacity max-md:block", stale && "opacity-55")}
     >
-      <thead>
-        <tr className="h-8 border-b text-xs text-muted [&>th]:px-2 [&>th]:font-medium">
-          <th scope="col" className="w-30 pl-3! sm:w-32 sm:pl-4!">
+      <thead role="rowgroup" className="max-md:sr-only">
+        <tr role="row" className="h-8 border-b text-xs text-muted [&>th]:px-2 [&>th]:font-medium">
+          <th role="columnheader" scope="col" className="w-32 pl-4!">
             Status
           </th>
-          <th scope="col">Command</th>
-          <th scope="col" className="hidden w-32 md:table-cell">
+          <th role="columnheader" scope="col">
+            Command
+          </th>
+          <th role="columnheader" scope="col" className="w-28">
             Worker
           </th>
-          <th scope="col" className="w-20 pr-3! text-right sm:w-24 md:text-left">
+          <th role="columnheader" scope="col" className="w-24">
             When
           </th>
-          <th scope="col" className="hidden w-24 pr-4! text-right md:table-cell">
+          <th role="columnheader" scope="col" className="w-24 pr-4! text-right">
             Duration
           </th>
         </tr>
       </thead>
-      <tbody>
+      <tbody role="rowgroup" className="max-md:block">
         {tasks === undefined
           ? Array.from({ length: placeholders }, (_, index) => <PlaceholderRow key={index} />)
           : tasks.map((task) => <TaskRow key={task.id} task={task} />)}
@@ -55,14 +62,15 @@ export function TaskTable({ tasks, placeholders, stale = false }: TaskTableProps
 function TaskRow({ task }: { task: Task }) {
   return (
     <tr
+      role="row"
       data-testid="task-row"
       data-task={task.id}
-      className={cn(ROW, "relative transition-colors focus-within:bg-hover hover:bg-hover [&>td]:px-2")}
+      className={cn(ROW, "transition-colors focus-within:bg-hover hover:bg-hover")}
     >
-      <td className="pl-3! sm:pl-4!">
+      <td role="cell">
         <StatusBadge status={task.status} />
       </td>
-      <td>
+      <td role="cell" className={COMMAND}>
         <Link
           to="/tasks/$id"
           params={{ id: task.id }}
@@ -72,11 +80,13 @@ function TaskRow({ task }: { task: Task }) {
           {task.command}
         </Link>
       </td>
-      <td className="hidden truncate text-muted md:table-cell">{task.assigned_worker_name ?? "–"}</td>
-      <td className="truncate pr-3! text-right text-muted md:text-left">
+      <td role="cell" className="truncate text-muted">
+        {task.assigned_worker_name ?? <span className="max-md:hidden">–</span>}
+      </td>
+      <td role="cell" className="truncate text-muted">
         <When task={task} />
       </td>
-      <td className="hidden pr-4! text-right text-muted md:table-cell">
+      <td role="cell" className="text-right text-muted max-md:hidden">
         <TaskDuration task={task} />
       </td>
     </tr>
@@ -102,20 +112,20 @@ function RunningFor({ task }: { task: Task }) {
 
 function PlaceholderRow() {
   return (
-    <tr className={cn(ROW, "[&>td]:px-2")}>
-      <td className="pl-3! sm:pl-4!">
-        <Skeleton className="h-4 w-20 rounded-full" />
+    <tr role="row" className={ROW}>
+      <td role="cell">
+        <Skeleton className="h-5 w-20 rounded-full" />
       </td>
-      <td>
-        <Skeleton className="h-3.5 w-3/5" />
+      <td role="cell" className={COMMAND}>
+        <Skeleton className="h-4 w-3/5" />
       </td>
-      <td className="hidden md:table-cell">
+      <td role="cell">
         <Skeleton className="h-3.5 w-16" />
       </td>
-      <td className="pr-3!">
-        <Skeleton className="h-3.5 w-12 max-md:ml-auto" />
+      <td role="cell">
+        <Skeleton className="h-3.5 w-12" />
       </td>
-      <td className="hidden pr-4! md:table-cell">
+      <td role="cell" className="max-md:hidden">
         <Skeleton className="ml-auto h-3.5 w-10" />
       </td>
     </tr>

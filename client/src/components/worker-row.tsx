@@ -16,6 +16,7 @@ export function WorkerRow({ worker, canKill }: WorkerRowProps) {
       data-testid="worker-row"
       data-worker={worker.name}
       data-status={worker.status}
+      data-pid={worker.pid ?? undefined}
       className={cn("border-b px-4 py-2 last:border-b-0", !online && "text-muted")}
     >
       <div className="flex h-7 items-center gap-2">

@@ -103,7 +103,7 @@ function TaskDetail({ task }: { task: Task }) {
 
 function TaskHeader({ task }: { task: Task }) {
   return (
-    <div className="mb-4">
+    <div data-testid="task-header" className="mb-4">
       <nav aria-label="Breadcrumb" className="mb-2 flex items-center gap-1 text-xs text-muted">
         <Link to="/tasks" className="hover:text-foreground hover:underline">
           All tasks

@@ -1,0 +1,73 @@
+import { screen, waitFor, within } from "@testing-library/react";
+import userEvent from "@testing-library/user-event";
+import { expect, test } from "vitest";
+import { aWorker, renderPage, stubApi } from "@/test-render";
+import { WorkerPanel } from "./worker-panel";
+
+const workers = [
+  aWorker({ id: 10, name: "worker-10" }),
+  aWorker({ id: 2, name: "worker-2", status: "busy", running: 3, slots: 4 }),
+  aWorker({ id: 3, name: "worker-3", status: "draining" }),
+  aWorker({ id: 1, name: "worker-1", status: "offline" }),
+];
+const answers = {
+  "GET /api/v1/workers": { body: { workers } },
+  "GET /api/v1/fleet": { body: { kind: "processes", desired: 5, min: 1, max: 50 } },
+  "POST /api/workers/scale": { body: { count: 7, started: [], draining: [], message: "" } },
+  "POST /api/workers/kill": { body: { name: "worker-2", message: "" } },
+};
+
+test("it says how far the scaling has come, counting only workers that stay", async () => {
+  stubApi(answers);
+  await renderPage(<WorkerPanel />);
+  expect(await screen.findByText("2 of 5 online, 1 draining")).toBeVisible();
+  expect(screen.getByLabelText("Workers")).toHaveValue(5);
+});
+
+test("online workers come first, in the order of their numbers", async () => {
+  stubApi(answers);
+  await renderPage(<WorkerPanel />);
+  const rows = await screen.findAllByTestId("worker-row");
+  expect(rows.map((row) => row.dataset.worker)).toEqual(["worker-2", "worker-3", "worker-10", "worker-1"]);
+});
+
+test("it scales to the number that was chosen, and to no impossible one", async () => {
+  const calls = stubApi(answers);
+  await renderPage(<WorkerPanel />);
+  const count = await screen.findByLabelText("Workers");
+  await userEvent.clear(count);
+  await userEvent.type(count, "51");
+  expect(screen.getByRole("button", { name: "Scale" })).toBeDisabled();
+  expect(screen.getByText("Between 1 and 50 workers.")).toBeVisible();
+
+  await userEvent.clear(count);
+  await userEvent.type(count, "6");
+  await userEvent.click(screen.getByRole("button", { name: "One worker more" }));
+  await userEvent.click(screen.getByRole("button", { name: "Scale" }));
+  await waitFor(() => {
+    expect(calls.find((call) => call.path === "/api/workers/scale")?.body).toEqual({ count: 7 });
+  });
+});
+
+test("a worker is killed only after the question", async () => {
+  const calls = stubApi(answers);
+  await renderPage(<WorkerPanel />);
+  await userEvent.click(await screen.findByRole("button", { name: "Kill worker-2" }));
+  const dialog = screen.getByRole("alertdialog", { name: "Kill worker-2?" });
+  expect(dialog).toHaveTextContent("3 tasks");
+  expect(calls.some((call) => call.path === "/api/workers/kill")).toBe(false);
+
+  await userEvent.click(within(dialog).getByRole("button", { name: "Kill worker" }));
+  await waitFor(() => {
+    expect(screen.queryByRole("alertdialog")).toBeNull();
+  });
+  expect(calls.find((call) => call.path === "/api/workers/kill")?.body).toEqual({ name: "worker-2" });
+});
+
+test("workers that TaskMaster did not start can be neither scaled nor killed", async () => {
+  stubApi({ ...answers, "GET /api/v1/fleet": { body: { kind: "none", min: 1, max: 50 } } });
+  await renderPage(<WorkerPanel />);
+  expect(await screen.findByText(/cannot scale or stop them/)).toBeVisible();
+  expect(screen.queryByRole("button", { name: "Scale" })).toBeNull();
+  expect(screen.queryByRole("button", { name: "Kill worker-2" })).toBeNull();
+});
