@@ -13,13 +13,13 @@ const LONGEST: Duration = Duration::from_secs(2);
 /// Pauses of 100 ms, doubling up to 2 s, each shortened by up to half at random so that a fleet does not
 /// return in step. With the longest pause everything is back within 3 s of RabbitMQ's first answer.
 #[derive(Debug, Clone, Default)]
-pub struct Backoff {
+pub(crate) struct Backoff {
     failures: u32,
 }
 
 impl Backoff {
     /// The pause after one more failure.
-    pub fn next_pause(&mut self) -> Duration {
+    pub(crate) fn next_pause(&mut self) -> Duration {
         let full = FIRST
             .saturating_mul(1 << self.failures.min(16))
             .min(LONGEST);
@@ -27,13 +27,18 @@ impl Backoff {
         full.mul_f64(rand::random_range(0.5..=1.0))
     }
 
+    /// Whether the last failure was the first in a row: the one that is worth a line in the log.
+    pub(crate) fn failed_once(&self) -> bool {
+        self.failures == 1
+    }
+
     /// It worked: the next failure is the first again.
-    pub fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.failures = 0;
     }
 
     /// Waits for the next pause. False when `shutdown` came first.
-    pub async fn wait(&mut self, shutdown: &CancellationToken) -> bool {
+    pub(crate) async fn wait(&mut self, shutdown: &CancellationToken) -> bool {
         let pause = self.next_pause();
         tokio::select! {
             biased;

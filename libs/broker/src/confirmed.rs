@@ -14,11 +14,12 @@ use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::ShortString;
 use lapin::{BasicProperties, Channel, Confirmation, Connection, Event};
 use tokio::time::{Instant, sleep_until, timeout_at};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
+use crate::backoff::Backoff;
 use crate::connection::{CONFIRM_TIMEOUT, Frames, answered, close, open};
 use crate::topology::short;
-use crate::{Backoff, BrokerConfig, Error};
+use crate::{BrokerConfig, Error};
 
 /// What became of one published message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -197,8 +198,11 @@ impl ConfirmedPublisher {
                 self.backoff.reset();
                 self.next_attempt_at = Instant::now();
             }
+            Err(error) if self.backoff.failed_once() => {
+                warn!(broker.address = address, %error, "no RabbitMQ for now: {}", self.name);
+            }
             Err(error) => {
-                warn!(broker.address = address, %error, "no RabbitMQ for now: {}", self.name)
+                debug!(broker.address = address, %error, "still no RabbitMQ: {}", self.name);
             }
         }
         result

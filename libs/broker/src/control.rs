@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use deadpool_lapin::{Config, Object, Pool, PoolConfig, PoolError, Runtime, Timeouts};
+use futures_util::StreamExt;
+use lapin::Connection;
 use lapin::options::BasicPublishOptions;
 use tokio::time::timeout;
 
@@ -81,11 +83,9 @@ impl ControlPublisher {
                 Err(Error::NotTaken { queue })
             }
         };
-        self.settle(
-            CONFIRM_TIMEOUT,
-            timeout(CONFIRM_TIMEOUT, sending).await,
-            connection,
-        )
+        let outcome = self.bounded(CONFIRM_TIMEOUT, &connection, sending).await;
+        give_back(connection, &outcome);
+        outcome
     }
 
     /// Whether RabbitMQ answers and takes messages, within 2 s.
@@ -99,18 +99,12 @@ impl ControlPublisher {
         };
         let pinging = async {
             let connection = self.connection().await?;
-            if connection.status().blocked() {
-                return Err(Error::Blocked {
-                    address: self.config.redacted(),
-                });
-            }
             // Shorter than the time-out around it, so that a connection that does not answer is given up.
-            let opening = timeout(PING_TIMEOUT * 3 / 4, async {
-                connection.create_channel().await?;
-                Ok(())
-            });
-            let outcome = opening.await;
-            self.settle(PING_TIMEOUT, outcome, connection)
+            let limit = PING_TIMEOUT * 3 / 4;
+            let answer = async { Ok(connection.create_channel().await.map(drop)?) };
+            let outcome = self.bounded(limit, &connection, answer).await;
+            give_back(connection, &outcome);
+            outcome
         };
         timeout(PING_TIMEOUT, pinging).await.map_err(|_| late())?
     }
@@ -136,23 +130,39 @@ impl ControlPublisher {
         })
     }
 
-    /// Gives a connection back to the pool only if it worked.
-    fn settle<T>(
+    /// The outcome of `work` within `limit`, or the news that RabbitMQ takes nothing from this connection.
+    async fn bounded<T>(
         &self,
-        after: Duration,
-        outcome: Result<Result<T, Error>, tokio::time::error::Elapsed>,
-        connection: Object,
+        limit: Duration,
+        connection: &Connection,
+        work: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
-        let outcome = outcome.unwrap_or_else(|_| {
-            Err(Error::Timeout {
-                address: self.config.redacted(),
-                after,
-            })
-        });
-        if outcome.is_err() {
-            drop(Object::take(connection));
+        let address = || self.config.redacted();
+        tokio::select! {
+            biased;
+            outcome = timeout(limit, work) => {
+                outcome.unwrap_or_else(|_| Err(Error::Timeout { address: address(), after: limit }))
+            }
+            () = blocked(connection) => Err(Error::Blocked { address: address() }),
         }
-        outcome
+    }
+}
+
+/// Waits until RabbitMQ has blocked the connection, perhaps for ever.
+async fn blocked(connection: &Connection) {
+    let mut events = std::pin::pin!(connection.events_listener());
+    while !connection.status().blocked() {
+        if events.next().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// Keeps a connection in the pool if it worked, or if it is blocked: that one will hear when it is over.
+fn give_back<T>(connection: Object, outcome: &Result<T, Error>) {
+    match outcome {
+        Ok(_) | Err(Error::Blocked { .. }) => {}
+        Err(_) => drop(Object::take(connection)),
     }
 }
 

@@ -166,12 +166,6 @@ impl Sender {
             self.send_pending(connection, channel).await?;
             tokio::select! {
                 biased;
-                queued = self.queued.recv() => match queued {
-                    Some(queued) => self.batch(queued),
-                    None => return Ok(()),
-                },
-                // Until the message that says so can be sent.
-                () = tokio::time::sleep(RESYNC_RETRY), if self.owes_resync() => {}
                 () = shutdown.cancelled() => {
                     self.queued.close();
                     while let Ok(queued) = self.queued.try_recv() {
@@ -182,6 +176,12 @@ impl Sender {
                     }
                     return Ok(());
                 }
+                queued = self.queued.recv() => match queued {
+                    Some(queued) => self.batch(queued),
+                    None => return Ok(()),
+                },
+                // Until the message that says so can be sent.
+                () = tokio::time::sleep(RESYNC_RETRY), if self.owes_resync() => {}
             }
         }
     }
@@ -236,7 +236,8 @@ impl Sender {
             }
             self.pending.pop_front();
         }
-        if self.owes_resync() && !connection.status().blocked() {
+        // Last of all: what is sent after it would be older than the answer it leads to.
+        if self.owes_resync() && self.queued.is_empty() && !connection.status().blocked() {
             let lost = self.lost.load(Ordering::Relaxed);
             send(channel, &self.config, RESYNC, b"[]").await?;
             self.resync = false;

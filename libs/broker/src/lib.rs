@@ -24,7 +24,6 @@ mod topology;
 mod worker_queue;
 
 pub use assign::AssignmentPublisher;
-pub use backoff::Backoff;
 pub use config::BrokerConfig;
 pub use confirmed::Delivery;
 pub use control::ControlPublisher;
