@@ -1,6 +1,6 @@
 //! RabbitMQ: its data, its port, its users, its ends.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, process::Command};
 
 use secrecy::ExposeSecret;
 use taskmaster_embedded::{Error, RabbitMq, RabbitMqConfig};
@@ -97,8 +97,12 @@ async fn keeps_data_and_port_and_survives_a_crash() {
 async fn a_broken_node_is_told_with_its_own_words() {
     let folder = folder();
     let script = folder.path().join("rabbitmq-server");
-    fs::write(&script, "#!/bin/sh\necho 'BOOT FAILED: no luck'\nexit 3\n").unwrap();
-    fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    // Written by another process: what this one has written may be "busy" when it is run, because another test's fork
+    // still holds it open for a moment.
+    let write =
+        "printf '#!/bin/sh\necho BOOT FAILED: no luck\nexit 3\n' > \"$0\" && chmod 755 \"$0\"";
+    let written = Command::new("sh").args(["-c", write]).arg(&script).status();
+    assert!(written.unwrap().success());
     let mut broken = config(folder.path());
     broken.server = Some(script);
     let error = RabbitMq::start(broken).await.unwrap_err();

@@ -1,0 +1,255 @@
+//! Workers as child processes.
+//!
+//! Each worker has a task that owns its process: starts it again when it ends unexpectedly, and sees it off when it is told to
+//! go. The fleet only gives orders. Nothing ever passes through a shell, and a name is only compared with the fleet's own.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    ffi::OsString,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
+
+use crate::{
+    FleetError, FleetWorker, FleetWorkerState, MAX_WORKERS, ScaleOutcome, scaling::pick_to_drain,
+};
+use member::{Member, Order};
+
+mod backoff;
+mod member;
+
+/// Where the workers' output goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// To our own.
+    Inherit,
+    /// Appended to `worker-N.log` in this folder, which is made when it is not there.
+    Files(PathBuf),
+}
+
+/// What the workers are. No `Debug`: the environment holds secrets.
+#[derive(Clone)]
+pub struct ProcessFleetConfig {
+    /// The program; it is run as `PROGRAM worker --name worker-N ARGS…`.
+    ///
+    /// It gets our environment, and in `TASKMASTER_PARENT_PID` our process id: by that a worker notices that we died and
+    /// stops by itself, because a parent that was killed with SIGKILL can tell it nothing any more.
+    pub program: PathBuf,
+    /// What follows the name. Never a secret: everyone on the machine can read arguments.
+    pub args: Vec<OsString>,
+    /// What is added to the environment: `DATABASE_URL`, `AMQP_URL` and the like.
+    pub envs: Vec<(OsString, OsString)>,
+    /// How long a draining worker may take to finish what it runs; it should be told the same. Then it is told to stop at
+    /// once, and 5 s later it is killed.
+    pub grace: Duration,
+    /// Where their output goes.
+    pub output: Output,
+}
+
+/// A fleet of child processes. Clones are the same fleet.
+#[derive(Clone, Debug)]
+pub struct ProcessFleet {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    config: ProcessFleetConfig,
+    state: Mutex<State>,
+    workers: watch::Sender<Vec<FleetWorker>>,
+    tasks: TaskTracker,
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Inner")
+            .field("program", &self.config.program)
+            .field("workers", &self.workers.borrow())
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Default)]
+struct State {
+    /// By number. A worker stays until its process has ended, so that its number is free again only then.
+    members: BTreeMap<u32, Member>,
+    desired: u32,
+    closed: bool,
+}
+
+impl ProcessFleet {
+    /// Starts this many workers, from none to 50.
+    ///
+    /// # Errors
+    ///
+    /// [`FleetError::OutOfRange`], or [`FleetError::Io`] when one cannot be started; those that were are stopped then.
+    pub async fn start(config: ProcessFleetConfig, count: u32) -> Result<Self, FleetError> {
+        if count > MAX_WORKERS {
+            return Err(FleetError::OutOfRange { count });
+        }
+        let fleet = Self {
+            inner: Arc::new(Inner {
+                config,
+                state: Mutex::default(),
+                workers: watch::Sender::default(),
+                tasks: TaskTracker::new(),
+            }),
+        };
+        match fleet.scale(count, &HashMap::new()).await {
+            Ok(_) => Ok(fleet),
+            Err(error) => {
+                fleet.shutdown().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// How many workers there should be.
+    pub fn desired(&self) -> u32 {
+        self.inner.state().desired
+    }
+
+    /// The workers, by number: also those that drain or wait to be started again.
+    pub fn workers(&self) -> Vec<FleetWorker> {
+        self.inner.workers.borrow().clone()
+    }
+
+    /// The workers as they change.
+    pub fn changes(&self) -> watch::Receiver<Vec<FleetWorker>> {
+        self.inner.workers.subscribe()
+    }
+
+    /// See [`Fleet::scale`](crate::Fleet::scale). One scaling or kill at a time: the second one sees what the first has done.
+    pub(crate) async fn scale(
+        &self,
+        count: u32,
+        loads: &HashMap<String, u32>,
+    ) -> Result<ScaleOutcome, FleetError> {
+        let mut state = self.inner.state();
+        if state.closed {
+            return Err(FleetError::ShuttingDown);
+        }
+        let mut outcome = ScaleOutcome::default();
+        let staying: Vec<(String, u32)> = state
+            .members
+            .values()
+            .filter(|member| member.stays())
+            .map(|member| {
+                let load = loads.get(&member.name).copied().unwrap_or_default();
+                (member.name.clone(), load)
+            })
+            .collect();
+        let wanted = usize::try_from(count).unwrap_or(usize::MAX);
+
+        outcome.draining = pick_to_drain(&staying, staying.len().saturating_sub(wanted));
+        for member in state.members.values_mut() {
+            if outcome.draining.contains(&member.name) {
+                tracing::info!(worker.name = %member.name, "draining");
+                member.order(Order::Drain);
+            }
+        }
+        state.desired = count.min(u32::try_from(staying.len()).unwrap_or(u32::MAX));
+        let mut failed = None;
+        while state.desired < count {
+            let number = (1..).find(|number| !state.members.contains_key(number));
+            match Member::start(&self.inner, number.unwrap_or(u32::MAX)) {
+                Ok(member) => {
+                    outcome.started.push(member.name.clone());
+                    state.members.insert(member.number, member);
+                    state.desired += 1;
+                }
+                Err(error) => {
+                    failed = Some(error);
+                    break;
+                }
+            }
+        }
+        self.inner.publish(&state);
+        failed.map_or(Ok(outcome), Err)
+    }
+
+    /// Stops one worker: SIGTERM, on which it drains (one that drains already stops at once); another SIGTERM after 10 s, on
+    /// which it stops at once and hands back; after 5 s more SIGKILL to its process group.
+    pub(crate) async fn kill(&self, name: &str) -> Result<(), FleetError> {
+        let mut state = self.inner.state();
+        let Some(member) = state
+            .members
+            .values_mut()
+            .find(|member| member.name == name)
+        else {
+            return Err(FleetError::UnknownWorker(name.to_owned()));
+        };
+        tracing::info!(worker.name = %member.name, "killing");
+        let counted = member.stays();
+        member.order(Order::Kill);
+        if counted {
+            state.desired = state.desired.saturating_sub(1);
+        }
+        self.inner.publish(&state);
+        Ok(())
+    }
+
+    /// Drains every worker at once and returns when all are gone: at the latest 5 s after the grace period. No worker is
+    /// started any more.
+    pub async fn shutdown(&self) {
+        {
+            let mut state = self.inner.state();
+            state.closed = true;
+            for member in state.members.values_mut() {
+                if member.stays() {
+                    member.order(Order::Drain);
+                }
+            }
+            self.inner.publish(&state);
+        }
+        self.inner.tasks.close();
+        self.inner.tasks.wait().await;
+    }
+}
+
+impl Inner {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A worker's process has started, or ended and will start again.
+    fn update(&self, number: u32, pid: Option<u32>) {
+        let mut state = self.state();
+        if let Some(member) = state.members.get_mut(&number) {
+            member.pid = pid;
+        }
+        self.publish(&state);
+    }
+
+    /// A worker is gone for good.
+    fn remove(&self, number: u32) {
+        let mut state = self.state();
+        state.members.remove(&number);
+        self.publish(&state);
+    }
+
+    fn publish(&self, state: &State) {
+        let workers: Vec<FleetWorker> = state
+            .members
+            .values()
+            .map(|member| FleetWorker {
+                name: member.name.clone(),
+                pid: member.pid,
+                state: match (member.stays(), member.pid) {
+                    (false, _) => FleetWorkerState::Draining,
+                    (true, Some(_)) => FleetWorkerState::Running,
+                    (true, None) => FleetWorkerState::Restarting,
+                },
+            })
+            .collect();
+        self.workers.send_if_modified(|last| {
+            let changed = *last != workers;
+            *last = workers;
+            changed
+        });
+    }
+}
