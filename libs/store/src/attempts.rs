@@ -27,10 +27,7 @@ pub struct Attempt {
     /// When it ended.
     pub finished_at: Option<DateTime<Utc>>,
     /// `running`, `completed`, `failed`, `cancelled`, `timed_out` or `lost`.
-    #[cfg_attr(
-        feature = "openapi",
-        schema(pattern = "^(running|completed|failed|cancelled|timed_out|lost)$")
-    )]
+    #[cfg_attr(feature = "openapi", schema(schema_with = outcome_schema))]
     pub outcome: String,
     /// The exit code, if it exited.
     pub exit_code: Option<i32>,
@@ -41,6 +38,21 @@ pub struct Attempt {
     /// The claim it ran under.
     #[serde(skip)]
     pub lease: Lease,
+}
+
+#[cfg(feature = "openapi")]
+fn outcome_schema() -> utoipa::openapi::schema::Object {
+    crate::openapi::one_of(
+        "How it ended, or that it has not yet.",
+        &[
+            "running",
+            "completed",
+            "failed",
+            "cancelled",
+            "timed_out",
+            "lost",
+        ],
+    )
 }
 
 /// The attempts of a task, oldest first, the latest last; `None` if there is no such task.

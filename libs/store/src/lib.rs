@@ -20,6 +20,8 @@ pub mod workers;
 
 mod config;
 mod error;
+#[cfg(feature = "openapi")]
+mod openapi;
 
 pub use config::StoreConfig;
 pub use error::Error;

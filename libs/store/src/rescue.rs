@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use taskmaster_core::{Outcome, RetryPolicy, TaskLease, TaskStatus, verdict};
+use uuid::Uuid;
 
 use crate::finish::{Ended, Finish};
 use crate::{PgPool, Result, claim, finish};
@@ -12,11 +13,14 @@ const BATCH: i64 = 1000;
 
 /// Which workers' tasks are to be rescued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Of {
+pub enum Of<'a> {
     /// Those of every worker that is offline.
     OfflineWorkers,
     /// Those that run at this worker: its own, at the start of a new incarnation, before it starts any.
     EarlierIncarnation(i32),
+    /// These, which Postgres says run at this worker, while it knows that they do not: it stopped them when it could
+    /// not be reached for too long, or their end was refused.
+    Forgotten(i32, &'a [Uuid]),
 }
 
 /// Marks workers offline whose last heartbeat is older than their time-out; returns their names.
@@ -42,7 +46,7 @@ pub async fn mark_offline(pool: &PgPool) -> Result<Vec<String>> {
 ///
 /// # Errors
 /// When Postgres is away.
-pub async fn rescue(pool: &PgPool, of: Of, policy: RetryPolicy) -> Result<Vec<Ended>> {
+pub async fn rescue(pool: &PgPool, of: Of<'_>, policy: RetryPolicy) -> Result<Vec<Ended>> {
     let mut moved = Vec::new();
     loop {
         let held = held(pool, of).await?;
@@ -104,10 +108,11 @@ impl Held {
     }
 }
 
-async fn held(pool: &PgPool, of: Of) -> Result<Vec<Held>> {
-    let worker_id = match of {
-        Of::OfflineWorkers => None,
-        Of::EarlierIncarnation(id) => Some(id),
+async fn held(pool: &PgPool, of: Of<'_>) -> Result<Vec<Held>> {
+    let (worker_id, ids) = match of {
+        Of::OfflineWorkers => (None, None),
+        Of::EarlierIncarnation(id) => (Some(id), None),
+        Of::Forgotten(id, ids) => (Some(id), Some(ids)),
     };
     let rows = sqlx::query!(
         r#"
@@ -115,11 +120,13 @@ async fn held(pool: &PgPool, of: Of) -> Result<Vec<Held>> {
             t.attempt as "attempt!", t.max_attempts as "max_attempts!", w.name as "name!"
         from workers w
         join tasks t on t.assigned_worker = w.id and t.picked_at is not null
-        where ($1::integer is null and w.status = 'offline') or (w.id = $1 and t.status = 'running')
+        where ($1::integer is null and w.status = 'offline')
+           or (w.id = $1 and t.status = 'running' and ($2::uuid[] is null or t.id = any ($2)))
         order by t.id
-        limit $2
+        limit $3
         "#,
         worker_id,
+        ids,
         BATCH
     )
     .fetch_all(pool)

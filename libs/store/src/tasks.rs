@@ -20,9 +20,9 @@ pub struct Task {
     /// The program and its arguments, if it runs without a shell.
     pub argv: Option<Vec<String>>,
     /// `process` or `simulate`.
+    #[cfg_attr(feature = "openapi", schema(value_type = taskmaster_core::ExecutorKind))]
     pub executor: String,
     /// Where it is in its life.
-    #[cfg_attr(feature = "openapi", schema(value_type = String, pattern = "^(scheduled|assigned|running|completed|failed|cancelled)$"))]
     pub status: TaskStatus,
     /// Higher goes first.
     pub priority: i16,

@@ -197,10 +197,7 @@ pub struct Worker {
     /// Its name.
     pub name: String,
     /// `idle`, `busy`, `draining` (takes nothing new) or `offline`.
-    #[cfg_attr(
-        feature = "openapi",
-        schema(pattern = "^(idle|busy|draining|offline)$")
-    )]
+    #[cfg_attr(feature = "openapi", schema(schema_with = status_schema))]
     pub status: String,
     /// How many tasks it runs at once.
     pub slots: i32,
@@ -224,6 +221,14 @@ pub struct Worker {
     pub started_at: DateTime<Utc>,
     /// Its last heartbeat or finish.
     pub last_active_at: DateTime<Utc>,
+}
+
+#[cfg(feature = "openapi")]
+fn status_schema() -> utoipa::openapi::schema::Object {
+    crate::openapi::one_of(
+        "What it does: works, waits, takes nothing new, or is gone.",
+        &["idle", "busy", "draining", "offline"],
+    )
 }
 
 /// Every worker that is there or was during the last day, by id.

@@ -1,1 +1,19 @@
-//! Consumes its own queue, runs commands, reports what became of them.
+//! The worker: consumes its own queue, starts each task before it runs it, captures what it prints, and reports
+//! what became of it.
+//!
+//! Everything it is told may be lost, doubled or late. What it holds is decided by Postgres: a task runs only after
+//! its start was committed under its lease, and a worker that cannot reach Postgres for longer than its time-out
+//! stops what it runs, because it must assume that it was given away.
+
+mod capture;
+mod config;
+mod drain;
+mod execute;
+mod heartbeat;
+mod held;
+mod reporter;
+mod run;
+mod starter;
+
+pub use config::{SimulateConfig, WorkerConfig};
+pub use run::run;

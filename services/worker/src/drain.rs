@@ -1,0 +1,52 @@
+//! Stopping: take nothing new, hand back what has not started, let what runs finish, stop what does not in time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use taskmaster_runtime::Shutdown;
+use taskmaster_store::{PgPool, claim};
+use tokio::time::timeout;
+
+use crate::held::{Held, StopReason};
+
+/// How long Postgres may take to be told.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Waits until it is time to stop, then empties `held`. Returns when nothing runs here any more and everything that
+/// ran is reported.
+pub(crate) async fn drain(shutdown: &Shutdown, held: &Arc<Held>, pool: &PgPool, grace: Duration) {
+    shutdown.drain.cancelled().await;
+    let pending = held.take_pending();
+    if !pending.is_empty() {
+        tracing::info!(
+            tasks.count = pending.len(),
+            "hands back what has not started"
+        );
+        match timeout(RELEASE_TIMEOUT, claim::release(pool, pending)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "not handed back, the coordinator will find it")
+            }
+            Err(_) => tracing::warn!("not handed back in time, the coordinator will find it"),
+        }
+    }
+    tokio::select! {
+        () = held.until_empty() => return,
+        () = tokio::time::sleep(grace) => tracing::warn!("the grace period is over"),
+        () = shutdown.now.cancelled() => {}
+    }
+    // What is being started just now is stopped as soon as it runs.
+    loop {
+        let stopped = held.stop_all(StopReason::HandBack);
+        if stopped > 0 {
+            tracing::info!(
+                tasks.count = stopped,
+                "stops what still runs and hands it back"
+            );
+        }
+        tokio::select! {
+            () = held.until_empty() => return,
+            () = tokio::time::sleep(Duration::from_millis(100)) => {}
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Real processes: how each end is seen, and that nothing of a command is left.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use taskmaster_core::{ExecutorKind, TaskLease};
+use uuid::Uuid;
+
+use super::*;
+use crate::capture::Capture;
+
+fn started(command: &str) -> Started {
+    Started {
+        task: TaskLease {
+            id: Uuid::nil(),
+            lease: 1,
+        },
+        attempt: 2,
+        max_attempts: 3,
+        command: command.to_owned(),
+        argv: None,
+        env: vec![("GREETING".to_owned(), "hello".to_owned())],
+        stdin: None,
+        timeout_seconds: None,
+        executor: ExecutorKind::Process,
+        simulate: None,
+    }
+}
+
+fn settings() -> Settings {
+    Settings {
+        worker_name: "worker-7".to_owned(),
+        kill_grace: Duration::from_millis(300),
+        simulate: None,
+    }
+}
+
+async fn run_with(started: &Started, stop: oneshot::Receiver<StopReason>) -> (End, String) {
+    let capture = Arc::new(Mutex::new(Capture::new(
+        started.task,
+        started.attempt,
+        1 << 20,
+    )));
+    let end = run(started, &settings(), &capture, stop).await;
+    let pieces = capture.lock().unwrap().finish().pieces;
+    let bytes = pieces.into_iter().flat_map(|piece| piece.data).collect();
+    (end, String::from_utf8(bytes).unwrap())
+}
+
+async fn run_to_end(started: &Started) -> (End, String) {
+    let (_never, stop) = oneshot::channel();
+    run_with(started, stop).await
+}
+
+#[tokio::test]
+async fn exit_codes_signals_and_output() {
+    let (end, output) = run_to_end(&started(
+        "echo $GREETING $TASKMASTER_ATTEMPT $TASKMASTER_WORKER; exit 3",
+    ))
+    .await;
+    assert_eq!(
+        end,
+        End::Exited(Exit {
+            code: Some(3),
+            signal: None
+        })
+    );
+    assert_eq!(output, "hello 2 worker-7\n");
+    let (end, _) = run_to_end(&started("kill -9 $$")).await;
+    assert_eq!(
+        end,
+        End::Exited(Exit {
+            code: None,
+            signal: Some(9)
+        })
+    );
+}
+
+#[tokio::test]
+async fn argv_is_not_seen_by_a_shell() {
+    let mut task = started("");
+    task.argv = Some(vec!["echo".to_owned(), "$HOME; exit 1".to_owned()]);
+    assert_eq!(
+        run_to_end(&task).await,
+        (
+            End::Exited(Exit {
+                code: Some(0),
+                signal: None
+            }),
+            "$HOME; exit 1\n".to_owned()
+        )
+    );
+    task.argv = Some(vec!["no-such-program-anywhere".to_owned()]);
+    let (end, _) = run_to_end(&task).await;
+    assert!(
+        matches!(&end, End::CouldNotStart(reason) if reason.contains("no-such-program-anywhere")),
+        "{end:?}"
+    );
+}
+
+#[tokio::test]
+async fn standard_input_arrives_whole_and_need_not_be_read() {
+    let mut task = started("wc -c");
+    task.stdin = Some("x".repeat(500_000));
+    assert_eq!(run_to_end(&task).await.1.trim(), "500000");
+    task.command = "true".to_owned();
+    assert_eq!(
+        run_to_end(&task).await.0,
+        End::Exited(Exit {
+            code: Some(0),
+            signal: None
+        })
+    );
+}
+
+#[tokio::test]
+async fn the_time_limit_ends_the_whole_group_even_if_it_ignores_sigterm() {
+    let mut task =
+        started("trap '' TERM; sh -c 'trap \"\" TERM; echo $$; while :; do sleep 1; done' & wait");
+    task.timeout_seconds = Some(1);
+    let (end, output) = run_to_end(&task).await;
+    assert_eq!(
+        end,
+        End::TimedOut(Exit {
+            code: None,
+            signal: Some(9)
+        })
+    );
+    assert_gone(&output);
+}
+
+#[tokio::test]
+async fn what_a_command_leaves_running_is_ended_with_it() {
+    let (end, output) = run_to_end(&started("sleep 1000 & echo $!")).await;
+    assert_eq!(
+        end,
+        End::Exited(Exit {
+            code: Some(0),
+            signal: None
+        })
+    );
+    assert_gone(&output);
+}
+
+#[tokio::test]
+async fn a_cancelled_command_may_clean_up() {
+    let task = started("trap 'echo cleaned; exit 0' TERM; echo up; while :; do sleep 0.05; done");
+    let (send, stop) = oneshot::channel();
+    let capture = Arc::new(Mutex::new(Capture::new(task.task, 1, 1 << 20)));
+    let settings = settings();
+    let running = run(&task, &settings, &capture, stop);
+    let asked = async {
+        while capture.lock().unwrap().take().pieces.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        send.send(StopReason::Cancelled).unwrap();
+    };
+    let (end, ()) = tokio::join!(running, asked);
+    assert_eq!(
+        end,
+        End::Stopped(
+            StopReason::Cancelled,
+            Exit {
+                code: Some(0),
+                signal: None
+            }
+        )
+    );
+    assert_eq!(
+        capture.lock().unwrap().finish().pieces[0].data,
+        b"cleaned\n"
+    );
+}
+
+/// The process whose id was printed has gone, or is a zombie that only waits to be collected by init.
+fn assert_gone(pid: &str) {
+    let stat = std::fs::read_to_string(Path::new("/proc").join(pid.trim()).join("stat"))
+        .unwrap_or_default();
+    let state = stat
+        .rsplit_once(") ")
+        .map_or("gone", |(_, rest)| &rest[..1]);
+    assert!(
+        matches!(state, "gone" | "Z" | "X"),
+        "process {pid} is still there: {stat}"
+    );
+}

@@ -1,0 +1,34 @@
+//! Nothing is run: a task that takes its time and ends as it was told, for demonstrations and load tests.
+
+use std::time::Duration;
+
+use taskmaster_core::SimulateOptions;
+use taskmaster_store::start::Started;
+use tokio::sync::oneshot;
+
+use super::{End, Exit};
+use crate::held::StopReason;
+
+pub(super) async fn run(
+    started: &Started,
+    options: SimulateOptions,
+    stop: oneshot::Receiver<StopReason>,
+) -> End {
+    let end = Exit {
+        code: Some(i32::from(options.fail)),
+        signal: None,
+    };
+    if options.run_ms == 0 {
+        return End::Exited(end);
+    }
+    let limit = started
+        .timeout_seconds
+        .map(|seconds| Duration::from_secs(seconds.into()));
+    let run = Duration::from_millis(options.run_ms.into());
+    tokio::select! {
+        () = tokio::time::sleep(limit.map_or(run, |limit| limit.min(run))) => {
+            if limit.is_some_and(|limit| limit < run) { End::TimedOut(Exit::default()) } else { End::Exited(end) }
+        }
+        Ok(reason) = stop => End::Stopped(reason, Exit::default()),
+    }
+}

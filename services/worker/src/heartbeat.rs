@@ -1,0 +1,191 @@
+//! The heartbeat: says that this worker is alive, and brings what it holds in line with what Postgres says it holds.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use taskmaster_core::{RetryPolicy, TaskLease, window};
+use taskmaster_store::rescue::{self, Of};
+use taskmaster_store::start::Holder;
+use taskmaster_store::{PgPool, claim, workers};
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use crate::held::{Held, StopReason};
+
+pub(crate) struct Heartbeat {
+    pub(crate) pool: PgPool,
+    pub(crate) holder: Holder,
+    pub(crate) held: Arc<Held>,
+    pub(crate) slots: u32,
+    pub(crate) interval: Duration,
+    pub(crate) timeout: Duration,
+    pub(crate) finished: Arc<AtomicU64>,
+    pub(crate) draining: CancellationToken,
+}
+
+/// A newer process has taken this worker's name.
+#[derive(Debug, thiserror::Error)]
+#[error("another worker process has started under the same name: give each worker its own --name")]
+pub(crate) struct Superseded;
+
+impl Heartbeat {
+    /// Beats until `shutdown`. `assign` takes what Postgres says is assigned here and no message told of.
+    pub(crate) async fn run(
+        self,
+        shutdown: CancellationToken,
+        assign: impl Fn(Vec<(TaskLease, u32)>),
+    ) -> Result<(), Superseded> {
+        let mut tick = tokio::time::interval(self.interval);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut last_heard = Instant::now();
+        let mut rate = Rate::default();
+        let mut draining_told = false;
+        let mut fenced = false;
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return Ok(()),
+                _ = tick.tick() => {}
+                () = self.draining.cancelled(), if !draining_told => draining_told = true,
+            }
+            let sent = Instant::now();
+            let window = window(
+                self.slots,
+                rate.measure(self.finished.load(Ordering::Relaxed), sent),
+            );
+            let window = i32::try_from(window).unwrap_or(i32::MAX);
+            let draining = self.draining.is_cancelled();
+            let beat = workers::heartbeat(&self.pool, self.holder, window, draining);
+            match tokio::time::timeout(self.interval.max(Duration::from_secs(1)), beat).await {
+                Ok(Ok(Some(known))) => {
+                    if fenced {
+                        tracing::info!("Postgres answers again");
+                    }
+                    (last_heard, fenced) = (sent, false);
+                    self.reconcile(&known, sent, draining, &assign).await;
+                }
+                Ok(Ok(None)) => {
+                    self.held.stop_all(StopReason::LeaseLost);
+                    return Err(Superseded);
+                }
+                Ok(Err(error)) => tracing::debug!(%error, "heartbeat failed"),
+                Err(_) => tracing::debug!("heartbeat took too long"),
+            }
+            if !fenced && last_heard.elapsed() >= self.timeout {
+                fenced = true;
+                self.fence();
+            }
+        }
+    }
+
+    /// Nobody has heard of this worker for so long that what it runs must be assumed to be given to others.
+    fn fence(&self) {
+        let stopped = self.held.stop_all(StopReason::LeaseLost);
+        let dropped = self.held.take_pending().len();
+        tracing::error!(
+            tasks.stopped = stopped,
+            tasks.dropped = dropped,
+            "Postgres was out of reach for longer than the heartbeat time-out: stopped what ran"
+        );
+    }
+
+    async fn reconcile(
+        &self,
+        known: &[workers::Held],
+        sent: Instant,
+        draining: bool,
+        assign: &impl Fn(Vec<(TaskLease, u32)>),
+    ) {
+        let running: HashSet<TaskLease> = known
+            .iter()
+            .filter(|known| known.running)
+            .map(|known| known.task)
+            .collect();
+        // What began to run before the question was sent and is not in the answer belongs to someone else by now.
+        for task in self.held.running_for(sent.elapsed()) {
+            if !running.contains(&task) {
+                self.held.stop(task, StopReason::LeaseLost);
+            }
+        }
+        for known in known
+            .iter()
+            .filter(|known| known.running && known.cancel_requested)
+        {
+            self.held.stop(known.task, StopReason::Cancelled);
+        }
+        let unheard = |known: &&workers::Held| !self.held.contains(known.task);
+        let forgotten: Vec<_> = known
+            .iter()
+            .filter(|known| known.running)
+            .filter(unheard)
+            .map(|known| known.task.id)
+            .collect();
+        if !forgotten.is_empty() {
+            let of = Of::Forgotten(self.holder.worker_id, &forgotten);
+            match rescue::rescue(&self.pool, of, RetryPolicy::default()).await {
+                Ok(moved) => tracing::warn!(
+                    tasks.count = moved.len(),
+                    "reported as lost what no longer runs here"
+                ),
+                Err(error) => {
+                    tracing::debug!(%error, "not reported as lost, will be at the next heartbeat")
+                }
+            }
+        }
+        let assigned: Vec<_> = known
+            .iter()
+            .filter(|known| !known.running)
+            .filter(unheard)
+            .map(|known| (known.task, known.wait_ms))
+            .collect();
+        if draining {
+            let tasks = assigned.into_iter().map(|(task, _)| task).collect();
+            if let Err(error) = claim::release(&self.pool, tasks).await {
+                tracing::debug!(%error, "not released, will be by the coordinator");
+            }
+        } else if !assigned.is_empty() {
+            assign(assigned);
+        }
+    }
+}
+
+/// How many tasks finish in a second, by the last few heartbeats: up at once, down by halves.
+#[derive(Default)]
+struct Rate {
+    last: Option<(u64, Instant)>,
+    per_second: f64,
+}
+
+impl Rate {
+    fn measure(&mut self, finished: u64, now: Instant) -> f64 {
+        if let Some((before, at)) = self.last {
+            let seconds = now.duration_since(at).as_secs_f64();
+            if seconds > 0.0 {
+                // Far fewer than 2^52 tasks finish between two heartbeats.
+                let measured = (finished - before) as f64 / seconds;
+                self.per_second = measured.max(self.per_second / 2.0);
+            }
+        }
+        self.last = Some((finished, now));
+        self.per_second
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_rises_at_once_and_falls_by_halves() {
+        let start = Instant::now();
+        let mut rate = Rate::default();
+        let mut at = |second: u64, finished: u64| {
+            rate.measure(finished, start + Duration::from_secs(second))
+        };
+        assert_eq!(at(0, 7), 0.0);
+        assert_eq!(at(1, 107), 100.0);
+        assert_eq!(at(2, 107), 50.0);
+        assert_eq!(at(3, 187), 80.0);
+    }
+}

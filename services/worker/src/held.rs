@@ -1,0 +1,247 @@
+//! What this worker holds: every claim it was told of and has not yet reported. The one place that answers "is this
+//! mine, and where is it?", so that a message that comes twice is run once.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use taskmaster_core::TaskLease;
+use tokio::sync::{Notify, oneshot};
+
+/// Why a run is stopped before its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StopReason {
+    /// Someone asked for it.
+    Cancelled,
+    /// The task was given to someone else, or must be assumed to be: end it at once, and report nothing.
+    LeaseLost,
+    /// The worker stops and hands it back.
+    HandBack,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Waits for its time or for a slot.
+    Pending,
+    /// Its start is being committed.
+    Starting,
+    /// It runs. `stop` is gone once it was used.
+    Running {
+        stop: Option<oneshot::Sender<StopReason>>,
+        since: Instant,
+    },
+    /// It has ended; the report is on its way.
+    Reporting,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    states: HashMap<TaskLease, State>,
+    ready: VecDeque<TaskLease>,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    inner: Mutex<Inner>,
+    changed: Notify,
+    ready: Notify,
+}
+
+impl Held {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Nothing panics while the lock is held; were it so, the map would still be whole.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes a claim; false if it is known already.
+    pub(crate) fn insert(&self, task: TaskLease) -> bool {
+        let mut inner = self.lock();
+        if inner.states.contains_key(&task) {
+            return false;
+        }
+        inner.states.insert(task, State::Pending);
+        true
+    }
+
+    /// Whether a claim is known here.
+    pub(crate) fn contains(&self, task: TaskLease) -> bool {
+        self.lock().states.contains_key(&task)
+    }
+
+    /// Lets a pending task start as soon as there is a slot.
+    pub(crate) fn make_ready(&self, tasks: impl IntoIterator<Item = TaskLease>) {
+        self.lock().ready.extend(tasks);
+        self.ready.notify_one();
+    }
+
+    /// Waits until a task is ready.
+    pub(crate) async fn until_ready(&self) {
+        loop {
+            let notified = self.ready.notified();
+            if !self.lock().ready.is_empty() {
+                return;
+            }
+            notified.await;
+        }
+    }
+
+    /// Takes up to `limit` ready tasks, in order, to start them.
+    pub(crate) fn take_ready(&self, limit: usize) -> Vec<TaskLease> {
+        let mut inner = self.lock();
+        let mut taken = Vec::new();
+        while taken.len() < limit
+            && let Some(task) = inner.ready.pop_front()
+        {
+            // One that was dropped in between is not started.
+            if let Some(state @ State::Pending) = inner.states.get_mut(&task) {
+                *state = State::Starting;
+                taken.push(task);
+            }
+        }
+        taken
+    }
+
+    /// Notes that a task runs; what comes back tells its run to stop.
+    pub(crate) fn started(&self, task: TaskLease) -> oneshot::Receiver<StopReason> {
+        let (stop, stopped) = oneshot::channel();
+        self.lock().states.insert(
+            task,
+            State::Running {
+                stop: Some(stop),
+                since: Instant::now(),
+            },
+        );
+        stopped
+    }
+
+    /// Notes that a run has ended and will be reported.
+    pub(crate) fn reporting(&self, task: TaskLease) {
+        self.lock().states.insert(task, State::Reporting);
+    }
+
+    /// Forgets a claim: reported, stale, or handed back.
+    pub(crate) fn remove(&self, task: TaskLease) {
+        self.lock().states.remove(&task);
+        self.changed.notify_waiters();
+    }
+
+    /// Forgets every claim that has not begun to start, and returns them: to be handed back.
+    pub(crate) fn take_pending(&self) -> Vec<TaskLease> {
+        let mut inner = self.lock();
+        inner.ready.clear();
+        let pending: Vec<TaskLease> = inner
+            .states
+            .iter()
+            .filter(|(_, state)| matches!(state, State::Pending))
+            .map(|(task, _)| *task)
+            .collect();
+        for task in &pending {
+            inner.states.remove(task);
+        }
+        drop(inner);
+        self.changed.notify_waiters();
+        pending
+    }
+
+    /// Tells a run to stop; nothing happens if it does not run here, or was told before.
+    pub(crate) fn stop(&self, task: TaskLease, reason: StopReason) -> bool {
+        let mut inner = self.lock();
+        let Some(State::Running { stop, .. }) = inner.states.get_mut(&task) else {
+            return false;
+        };
+        stop.take().is_some_and(|stop| stop.send(reason).is_ok())
+    }
+
+    /// Tells every run to stop.
+    pub(crate) fn stop_all(&self, reason: StopReason) -> usize {
+        let running = self.running_for(Duration::ZERO);
+        running
+            .into_iter()
+            .filter(|task| self.stop(*task, reason))
+            .count()
+    }
+
+    /// What has been running for at least `age`.
+    pub(crate) fn running_for(&self, age: Duration) -> Vec<TaskLease> {
+        let old_enough =
+            |state: &State| matches!(state, State::Running { since, .. } if since.elapsed() >= age);
+        self.lock()
+            .states
+            .iter()
+            .filter(|(_, state)| old_enough(state))
+            .map(|(task, _)| *task)
+            .collect()
+    }
+
+    /// Whether anything at all is held.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().states.is_empty()
+    }
+
+    /// Waits until nothing is held.
+    pub(crate) async fn until_empty(&self) {
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if self.is_empty() {
+                return;
+            }
+            changed.await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn task(lease: i32) -> TaskLease {
+        TaskLease {
+            id: Uuid::nil(),
+            lease,
+        }
+    }
+
+    #[test]
+    fn a_claim_that_comes_twice_is_taken_once() {
+        let held = Held::default();
+        assert!(held.insert(task(1)));
+        assert!(!held.insert(task(1)));
+        held.make_ready([task(1), task(1)]);
+        assert_eq!(held.take_ready(9), [task(1)]);
+        assert!(!held.insert(task(1)), "nor while it starts");
+        let _stop = held.started(task(1));
+        assert!(!held.insert(task(1)), "nor while it runs");
+        assert!(
+            held.insert(task(2)),
+            "a later claim of the same task is another"
+        );
+    }
+
+    #[test]
+    fn what_is_handed_back_is_not_started() {
+        let held = Held::default();
+        held.insert(task(1));
+        held.make_ready([task(1)]);
+        assert_eq!(held.take_pending(), [task(1)]);
+        assert!(held.take_ready(9).is_empty());
+        assert!(held.is_empty());
+    }
+
+    #[test]
+    fn a_run_is_told_to_stop_once() {
+        let held = Held::default();
+        held.insert(task(1));
+        assert!(
+            !held.stop(task(1), StopReason::Cancelled),
+            "it does not run yet"
+        );
+        let mut stop = held.started(task(1));
+        assert!(held.stop(task(1), StopReason::Cancelled));
+        assert!(!held.stop(task(1), StopReason::LeaseLost));
+        assert_eq!(stop.try_recv(), Ok(StopReason::Cancelled));
+    }
+}

@@ -1,0 +1,257 @@
+//! The reporter: the one writer of what runs print and of how they end. Ends are committed in batches, each with the
+//! last of its output before it; while nothing ends, what was printed since is stored every so often.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use taskmaster_broker::{EventPublisher, TaskEvent};
+use taskmaster_core::{RetryPolicy, TaskLease, TaskStatus, verdict};
+use taskmaster_runtime::Backoff;
+use taskmaster_store::finish::{self, Ended, Finish};
+use taskmaster_store::start::{Holder, Started};
+use taskmaster_store::{PgPool, output};
+use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
+
+use crate::capture::Taken;
+use crate::execute::{Ending, SharedCapture};
+use crate::held::Held;
+
+/// How often output is stored while a command runs.
+const FLUSH_INTERVAL: Duration = Duration::from_millis(200);
+/// The most ends that are committed together.
+const BATCH: usize = 500;
+
+/// What became of a run.
+pub(crate) enum Report {
+    /// It ended.
+    Ended(Started, Ending),
+    /// It was stopped to be handed back.
+    HandBack(TaskLease),
+    /// It is not this worker's any more.
+    Stale(TaskLease),
+}
+
+/// The captures of the runs that are under way.
+#[derive(Default)]
+pub(crate) struct Captures(Mutex<HashMap<TaskLease, SharedCapture>>);
+
+impl Captures {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<TaskLease, SharedCapture>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn insert(&self, task: TaskLease, capture: SharedCapture) {
+        self.lock().insert(task, capture);
+    }
+}
+
+pub(crate) struct Reporter {
+    pub(crate) pool: PgPool,
+    pub(crate) holder: Holder,
+    pub(crate) worker_name: String,
+    pub(crate) held: Arc<Held>,
+    pub(crate) captures: Arc<Captures>,
+    pub(crate) events: EventPublisher,
+    /// How many runs were reported, for the rate that the window follows.
+    pub(crate) finished: Arc<AtomicU64>,
+}
+
+impl Reporter {
+    /// Reports until every sender of `reports` is gone and everything is written.
+    pub(crate) async fn run(self, mut reports: mpsc::UnboundedReceiver<Report>) {
+        let mut flush = tokio::time::interval(FLUSH_INTERVAL);
+        flush.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut batch = Vec::with_capacity(BATCH);
+        loop {
+            // Fair, so that a stream of short tasks does not keep the output of a long one from being seen.
+            tokio::select! {
+                received = reports.recv_many(&mut batch, BATCH) => {
+                    if received == 0 {
+                        return;
+                    }
+                    self.report(std::mem::take(&mut batch)).await;
+                }
+                _ = flush.tick() => self.flush().await,
+            }
+        }
+    }
+
+    /// Stores what was printed since the last time.
+    async fn flush(&self) {
+        let captures: Vec<SharedCapture> = self.captures.lock().values().cloned().collect();
+        let mut all = Taken::default();
+        for capture in captures {
+            let taken = capture
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take();
+            all.pieces.extend(taken.pieces);
+            all.dropped.extend(taken.dropped);
+        }
+        self.store(&all).await;
+    }
+
+    async fn report(&self, reports: Vec<Report>) {
+        let mut output = Taken::default();
+        let mut ended: Vec<(Started, Ending)> = Vec::new();
+        let mut handed_back = Vec::new();
+        for report in reports {
+            let task = match &report {
+                Report::Ended(started, _) => started.task,
+                Report::HandBack(task) | Report::Stale(task) => *task,
+            };
+            let capture = self.captures.lock().remove(&task);
+            match report {
+                Report::Stale(task) => {
+                    tracing::warn!(task.id = %task.id, task.lease = task.lease, "lost its lease: stopped, result dropped");
+                    self.held.remove(task);
+                    continue;
+                }
+                Report::HandBack(task) => handed_back.push(task),
+                Report::Ended(started, ending) => ended.push((started, ending)),
+            }
+            if let Some(capture) = capture {
+                let taken = capture
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .finish();
+                output.pieces.extend(taken.pieces);
+                output.dropped.extend(taken.dropped);
+            }
+        }
+        self.store(&output).await;
+        if !handed_back.is_empty() {
+            self.hand_back(handed_back).await;
+        }
+        if !ended.is_empty() {
+            self.finish(ended).await;
+        }
+    }
+
+    async fn store(&self, output: &Taken) {
+        if output.pieces.is_empty() && output.dropped.is_empty() {
+            return;
+        }
+        until_done("output", || {
+            output::append(&self.pool, &output.pieces, &output.dropped)
+        })
+        .await;
+    }
+
+    async fn finish(&self, ended: Vec<(Started, Ending)>) {
+        let finishes: Vec<Finish> = ended
+            .iter()
+            .map(|(started, ending)| self.decide(started, ending))
+            .collect();
+        let written = self.write(finishes).await;
+        self.finished
+            .fetch_add(written.len() as u64, Ordering::Relaxed);
+        for (started, _) in &ended {
+            if written.iter().all(|ended| ended.id != started.task.id) {
+                tracing::warn!(task.id = %started.task.id, task.lease = started.task.lease, "stale result, dropped");
+            }
+            self.held.remove(started.task);
+        }
+        self.announce(&written);
+    }
+
+    async fn hand_back(&self, tasks: Vec<TaskLease>) {
+        let released = until_done("tasks handed back", || {
+            finish::hand_back(&self.pool, tasks.clone())
+        })
+        .await
+        .unwrap_or_default();
+        // One whose cancel was requested is not handed back: it has been stopped, so it is cancelled.
+        let cancelled: Vec<Finish> = tasks
+            .iter()
+            .filter(|task| !released.contains(&task.id))
+            .map(|task| Finish {
+                task: *task,
+                outcome: taskmaster_core::Outcome::Cancelled,
+                verdict: taskmaster_core::Verdict::Final(TaskStatus::Cancelled),
+                exit_code: None,
+                signal: None,
+                error_message: Some("cancelled while it ran".to_owned()),
+            })
+            .collect();
+        if !cancelled.is_empty() {
+            let written = self.write(cancelled).await;
+            self.announce(&written);
+        }
+        for task in tasks {
+            self.held.remove(task);
+        }
+        self.announce(
+            &released
+                .into_iter()
+                .map(|id| Ended {
+                    id,
+                    status: TaskStatus::Scheduled,
+                })
+                .collect::<Vec<_>>(),
+        );
+    }
+
+    async fn write(&self, finishes: Vec<Finish>) -> Vec<Ended> {
+        let by = self.holder.worker_id;
+        until_done("ends of runs", || {
+            finish::finish(&self.pool, by, finishes.clone())
+        })
+        .await
+        .unwrap_or_default()
+    }
+
+    fn announce(&self, written: &[Ended]) {
+        self.events.tasks(written.iter().map(|ended| TaskEvent {
+            id: ended.id,
+            status: ended.status,
+            assigned_worker_name: Some(self.worker_name.clone()),
+        }));
+    }
+
+    fn decide(&self, started: &Started, ending: &Ending) -> Finish {
+        let policy = RetryPolicy::default();
+        let jitter = rand::random();
+        Finish {
+            task: started.task,
+            outcome: ending.outcome,
+            verdict: verdict(
+                ending.outcome,
+                started.attempt,
+                started.max_attempts,
+                policy,
+                jitter,
+            ),
+            exit_code: ending.exit.code,
+            signal: ending.exit.signal,
+            error_message: ending.error_message.clone(),
+        }
+    }
+}
+
+/// Tries until it is done: what has been run must be recorded, however long Postgres is away. `None` when Postgres
+/// refuses the data for good: the runs it was about are then not held any more, and the heartbeat reports them as lost.
+async fn until_done<T, F>(what: &str, write: impl Fn() -> F) -> Option<T>
+where
+    F: Future<Output = taskmaster_store::Result<T>>,
+{
+    let mut backoff = Backoff::default();
+    loop {
+        match write().await {
+            Ok(done) => return Some(done),
+            Err(error) if error.is_bad_data() => {
+                tracing::error!(%error, "{what} were refused");
+                return None;
+            }
+            Err(error) => {
+                if backoff.is_fresh() {
+                    tracing::warn!(%error, "{what} could not be written, will be tried again");
+                }
+                backoff.wait().await;
+            }
+        }
+    }
+}

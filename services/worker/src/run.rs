@@ -1,0 +1,338 @@
+//! Wiring: registers, starts the parts, and stops them in order.
+
+use std::process;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::Context;
+use taskmaster_broker::{
+    Assignment, EventPublisher, WorkerEvent, WorkerMessage, consume_assignments,
+};
+use taskmaster_core::{RetryPolicy, TaskLease, WorkerName};
+use taskmaster_runtime::{Backoff, Shutdown};
+use taskmaster_store::rescue::{self, Of};
+use taskmaster_store::start::{Holder, Started};
+use taskmaster_store::workers::{self, Registration};
+use taskmaster_store::{PgPool, Result as StoreResult};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::WorkerConfig;
+use crate::capture::Capture;
+use crate::drain::drain;
+use crate::execute::{Settings, SharedCapture, execute};
+use crate::heartbeat::{Heartbeat, Superseded};
+use crate::held::{Held, StopReason};
+use crate::reporter::{Captures, Report, Reporter};
+use crate::starter::Starter;
+
+/// How many messages may wait to be looked at.
+const MESSAGES: usize = 16;
+
+/// Runs a worker until it is asked to stop, and has stopped. Postgres and RabbitMQ may come and go.
+///
+/// # Errors
+/// When the configuration cannot be read, or another process took over this worker's name.
+pub async fn run(config: WorkerConfig, shutdown: Shutdown) -> anyhow::Result<()> {
+    let host = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
+    let name = match &config.name {
+        Some(name) => name.clone(),
+        None => host
+            .parse::<WorkerName>()
+            .context("the machine's name cannot be a worker's: give --name")?,
+    };
+    let pool = config.store.pool().context("DATABASE_URL")?;
+    let Some(holder) = register(&pool, &config, &name, &host, &shutdown).await else {
+        return Ok(());
+    };
+    tracing::info!(worker.name = %name, worker.id = holder.worker_id, worker.slots = config.slots, "online");
+
+    let stopped = CancellationToken::new();
+    let events = EventPublisher::spawn(
+        config.broker.clone(),
+        format!("taskmaster worker {name}: events"),
+        stopped.clone(),
+    );
+    let worker = Worker {
+        held: Arc::default(),
+        captures: Arc::default(),
+        finished: Arc::default(),
+        slots: Arc::new(Semaphore::new(config.slots as usize)),
+        settings: Arc::new(Settings {
+            worker_name: name.to_string(),
+            kill_grace: config.kill_grace(),
+            simulate: config.simulate.options(),
+        }),
+        name: name.to_string(),
+        pool,
+        holder,
+        events: events.clone(),
+        config,
+        shutdown,
+    };
+    worker.announce("idle");
+    let result = worker.run().await;
+    stopped.cancel();
+    events.stopped().await;
+    result
+}
+
+/// Enters this worker in Postgres, as soon as it is there, and gives back what an earlier process of the same name
+/// had. `None` if it is asked to stop before.
+async fn register(
+    pool: &PgPool,
+    config: &WorkerConfig,
+    name: &WorkerName,
+    host: &str,
+    shutdown: &Shutdown,
+) -> Option<Holder> {
+    let incarnation = Uuid::now_v7();
+    let registration = Registration {
+        name: name.as_str(),
+        incarnation,
+        slots: i32::try_from(config.slots).unwrap_or(i32::MAX),
+        host,
+        pid: i32::try_from(process::id()).unwrap_or(0),
+        version: env!("CARGO_PKG_VERSION"),
+        heartbeat_timeout_seconds: i32::try_from(config.heartbeat_timeout).unwrap_or(i32::MAX),
+    };
+    let mut backoff = Backoff::default();
+    loop {
+        let registered: StoreResult<i32> = async {
+            let id = workers::register(pool, &registration).await?;
+            let moved =
+                rescue::rescue(pool, Of::EarlierIncarnation(id), RetryPolicy::default()).await?;
+            if !moved.is_empty() {
+                tracing::warn!(
+                    tasks.count = moved.len(),
+                    "gave back what an earlier process of this name ran"
+                );
+            }
+            Ok(id)
+        }
+        .await;
+        match registered {
+            Ok(worker_id) => {
+                return Some(Holder {
+                    worker_id,
+                    incarnation,
+                });
+            }
+            Err(error) => {
+                if backoff.is_fresh() {
+                    tracing::warn!(postgres.address = config.store.redacted(), %error, "cannot register yet");
+                }
+                tokio::select! {
+                    () = shutdown.drain.cancelled() => return None,
+                    () = backoff.wait() => {}
+                }
+            }
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Worker {
+    config: WorkerConfig,
+    name: String,
+    pool: PgPool,
+    holder: Holder,
+    held: Arc<Held>,
+    captures: Arc<Captures>,
+    finished: Arc<AtomicU64>,
+    slots: Arc<Semaphore>,
+    settings: Arc<Settings>,
+    events: EventPublisher,
+    shutdown: Shutdown,
+}
+
+impl Worker {
+    async fn run(self) -> anyhow::Result<()> {
+        let (reports, reported) = mpsc::unbounded_channel();
+        let reporter = tokio::spawn(self.reporter().run(reported));
+        let stop = CancellationToken::new();
+        let mut parts = JoinSet::new();
+        parts.spawn(self.clone().consume(self.shutdown.drain.clone()));
+        let runner = (self.clone(), reports.clone());
+        parts.spawn(self.starter().run(stop.clone(), move |started, slot| {
+            let (worker, reports) = runner.clone();
+            tokio::spawn(worker.run_task(started, slot, reports));
+        }));
+        let beating = self.heartbeat().run(stop.clone(), {
+            let worker = self.clone();
+            move |tasks| worker.assign(tasks)
+        });
+        let mut beating = tokio::spawn(beating);
+
+        let superseded = tokio::select! {
+            () = drain(&self.shutdown, &self.held, &self.pool, self.config.drain_grace()) => None,
+            ended = &mut beating => Some(ended.context("the heartbeat panicked")?),
+        };
+        if let Some(Err(Superseded)) = superseded {
+            self.shutdown.stop_now();
+            self.held.until_empty().await;
+        }
+        stop.cancel();
+        while parts.join_next().await.is_some() {}
+        drop((reports, parts));
+        reporter.await.context("the reporter panicked")?;
+        if let Some(Err(superseded)) = superseded {
+            return Err(superseded.into());
+        }
+        self.sign_off().await;
+        Ok(())
+    }
+
+    fn reporter(&self) -> Reporter {
+        Reporter {
+            pool: self.pool.clone(),
+            holder: self.holder,
+            worker_name: self.name.clone(),
+            held: self.held.clone(),
+            captures: self.captures.clone(),
+            events: self.events.clone(),
+            finished: self.finished.clone(),
+        }
+    }
+
+    fn starter(&self) -> Starter {
+        Starter {
+            pool: self.pool.clone(),
+            holder: self.holder,
+            worker_name: self.name.clone(),
+            held: self.held.clone(),
+            slots: self.slots.clone(),
+            events: self.events.clone(),
+        }
+    }
+
+    fn heartbeat(&self) -> Heartbeat {
+        Heartbeat {
+            pool: self.pool.clone(),
+            holder: self.holder,
+            held: self.held.clone(),
+            slots: self.config.slots,
+            interval: self.config.heartbeat_interval(),
+            timeout: self.config.heartbeat_timeout(),
+            finished: self.finished.clone(),
+            draining: self.shutdown.drain.clone(),
+        }
+    }
+
+    /// Takes messages until it is asked to stop.
+    async fn consume(self, shutdown: CancellationToken) {
+        let (sender, mut messages) = mpsc::channel(MESSAGES);
+        let (connected, _) = watch::channel(false);
+        let consumer = tokio::spawn(consume_assignments(
+            self.config.broker.clone(),
+            self.name.clone(),
+            sender,
+            connected,
+            shutdown.clone(),
+        ));
+        while let Some(message) = messages.recv().await {
+            match message {
+                // What comes while it drains is still assigned to it, and handed back at the next heartbeat.
+                WorkerMessage::Assign { .. } if shutdown.is_cancelled() => {}
+                WorkerMessage::Assign { tasks } => self.assign(
+                    tasks
+                        .into_iter()
+                        .map(|Assignment { id, lease, wait_ms }| (TaskLease { id, lease }, wait_ms))
+                        .collect(),
+                ),
+                WorkerMessage::Cancel { tasks } => {
+                    for task in tasks {
+                        self.held.stop(task, StopReason::Cancelled);
+                    }
+                }
+                WorkerMessage::Drain => {
+                    tracing::info!("told to drain");
+                    self.shutdown.drain.cancel();
+                }
+            }
+        }
+        if let Err(error) = consumer.await {
+            tracing::error!(%error, "the consumer panicked");
+        }
+    }
+
+    /// Takes tasks on, each once; those that have to wait become ready later.
+    fn assign(&self, tasks: Vec<(TaskLease, u32)>) {
+        let mut ready = Vec::with_capacity(tasks.len());
+        for (task, wait_ms) in tasks {
+            if !self.held.insert(task) {
+                continue;
+            }
+            let own_wait = self.settings.simulate.map_or(0, |options| options.wait_ms);
+            match if wait_ms > 0 { wait_ms } else { own_wait } {
+                0 => ready.push(task),
+                wait_ms => {
+                    let held = self.held.clone();
+                    tokio::spawn(async move {
+                        tokio::time::sleep(Duration::from_millis(wait_ms.into())).await;
+                        held.make_ready([task]);
+                    });
+                }
+            }
+        }
+        self.held.make_ready(ready);
+    }
+
+    /// Runs one started task to its end and reports it.
+    async fn run_task(
+        self,
+        started: Started,
+        slot: OwnedSemaphorePermit,
+        reports: mpsc::UnboundedSender<Report>,
+    ) {
+        let task = started.task;
+        let stop = self.held.started(task);
+        let capture: SharedCapture = Arc::new(Mutex::new(Capture::new(
+            task,
+            started.attempt,
+            self.config.output_limit,
+        )));
+        self.captures.insert(task, capture.clone());
+        let end = execute(&started, &self.settings, &capture, stop).await;
+        self.held.reporting(task);
+        drop(slot);
+        let handed_back = matches!(end, crate::execute::End::Stopped(StopReason::HandBack, _));
+        let report = match end.ending(&started, &capture) {
+            Some(ending) => Report::Ended(started, ending),
+            None if handed_back => Report::HandBack(task),
+            None => Report::Stale(task),
+        };
+        if reports.send(report).is_err() {
+            tracing::error!(task.id = %task.id, "the reporter is gone, the coordinator will report this task as lost");
+        }
+    }
+
+    fn announce(&self, status: &str) {
+        self.events.worker(WorkerEvent {
+            name: self.name.clone(),
+            status: status.to_owned(),
+        });
+    }
+
+    /// Says goodbye, so that nobody waits for a heartbeat.
+    async fn sign_off(&self) {
+        match tokio::time::timeout(
+            Duration::from_secs(2),
+            workers::sign_off(&self.pool, self.holder),
+        )
+        .await
+        {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "did not sign off"),
+            Err(_) => tracing::debug!("did not sign off in time"),
+        }
+        self.announce("offline");
+        tracing::info!(worker.name = self.name, "offline");
+    }
+}

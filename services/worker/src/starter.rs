@@ -1,0 +1,110 @@
+//! The starter: commits starts, as many at a time as there are slots and tasks, and only then lets them run.
+
+use std::sync::Arc;
+
+use taskmaster_broker::{EventPublisher, TaskEvent};
+use taskmaster_core::{TaskLease, TaskStatus};
+use taskmaster_runtime::Backoff;
+use taskmaster_store::PgPool;
+use taskmaster_store::start::{self, Holder, Started};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use crate::held::Held;
+
+/// The most starts that are committed together.
+const BATCH: usize = 500;
+
+pub(crate) struct Starter {
+    pub(crate) pool: PgPool,
+    pub(crate) holder: Holder,
+    pub(crate) worker_name: String,
+    pub(crate) held: Arc<Held>,
+    pub(crate) slots: Arc<Semaphore>,
+    pub(crate) events: EventPublisher,
+}
+
+impl Starter {
+    /// Starts what is ready until `shutdown`, and hands each started task to `run` with the slot it takes.
+    pub(crate) async fn run(
+        self,
+        shutdown: CancellationToken,
+        run: impl Fn(Started, OwnedSemaphorePermit),
+    ) {
+        loop {
+            let first_slot = tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return,
+                slot = self.ready_slot() => slot,
+            };
+            let Some(first_slot) = first_slot else { return };
+            let mut slots = vec![first_slot];
+            while slots.len() < BATCH
+                && let Ok(slot) = self.slots.clone().try_acquire_owned()
+            {
+                slots.push(slot);
+            }
+            let tasks = self.held.take_ready(slots.len());
+            if tasks.is_empty() {
+                continue;
+            }
+            let started = self.commit(&tasks).await;
+            for task in tasks {
+                if started.iter().all(|started| started.task != task) {
+                    tracing::debug!(task.id = %task.id, task.lease = task.lease, "stale assignment, dropped");
+                    self.held.remove(task);
+                }
+            }
+            self.events.tasks(started.iter().map(|started| TaskEvent {
+                id: started.task.id,
+                status: TaskStatus::Running,
+                assigned_worker_name: Some(self.worker_name.clone()),
+            }));
+            for (started, slot) in started.into_iter().zip(slots) {
+                run(started, slot);
+            }
+        }
+    }
+
+    /// Waits for a ready task and a free slot.
+    async fn ready_slot(&self) -> Option<OwnedSemaphorePermit> {
+        self.held.until_ready().await;
+        self.slots.clone().acquire_owned().await.ok()
+    }
+
+    /// Commits the starts, waiting for Postgres as long as it is away. A start whose answer was lost is looked up
+    /// before it is tried again, so that a task that was started is run.
+    async fn commit(&self, tasks: &[TaskLease]) -> Vec<Started> {
+        let mut backoff = Backoff::default();
+        let mut started: Vec<Started> = Vec::new();
+        let mut uncertain = false;
+        loop {
+            let attempt = async {
+                if uncertain {
+                    started = start::running(&self.pool, self.holder, tasks).await?;
+                }
+                let is_started =
+                    |task: &&TaskLease| started.iter().any(|started| started.task == **task);
+                let rest: Vec<TaskLease> = tasks
+                    .iter()
+                    .filter(|task| !is_started(task))
+                    .copied()
+                    .collect();
+                start::start(&self.pool, self.holder, rest).await
+            };
+            match attempt.await {
+                Ok(more) => {
+                    started.extend(more);
+                    return started;
+                }
+                Err(error) => {
+                    uncertain = true;
+                    if backoff.is_fresh() {
+                        tracing::warn!(%error, tasks.count = tasks.len(), "starts wait for Postgres");
+                    }
+                    backoff.wait().await;
+                }
+            }
+        }
+    }
+}
