@@ -126,7 +126,7 @@ async fn the_time_limit_ends_the_whole_group_even_if_it_ignores_sigterm() {
             signal: Some(9)
         })
     );
-    assert_gone(&output);
+    assert_gone(&output).await;
 }
 
 #[tokio::test]
@@ -139,7 +139,7 @@ async fn what_a_command_leaves_running_is_ended_with_it() {
             signal: None
         })
     );
-    assert_gone(&output);
+    assert_gone(&output).await;
 }
 
 #[tokio::test]
@@ -147,7 +147,10 @@ async fn a_cancelled_command_may_clean_up() {
     let task = started("trap 'echo cleaned; exit 0' TERM; echo up; while :; do sleep 0.05; done");
     let (send, stop) = oneshot::channel();
     let capture = Arc::new(Mutex::new(Capture::new(task.task, 1, 1 << 20)));
-    let settings = settings();
+    let settings = Settings {
+        kill_grace: Duration::from_secs(30),
+        ..settings()
+    };
     let running = run(&task, &settings, &capture, stop);
     let asked = async {
         while capture.lock().unwrap().take().pieces.is_empty() {
@@ -172,15 +175,23 @@ async fn a_cancelled_command_may_clean_up() {
     );
 }
 
-/// The process whose id was printed has gone, or is a zombie that only waits to be collected by init.
-fn assert_gone(pid: &str) {
-    let stat = std::fs::read_to_string(Path::new("/proc").join(pid.trim()).join("stat"))
-        .unwrap_or_default();
-    let state = stat
-        .rsplit_once(") ")
-        .map_or("gone", |(_, rest)| &rest[..1]);
-    assert!(
-        matches!(state, "gone" | "Z" | "X"),
-        "process {pid} is still there: {stat}"
-    );
+/// Waits until the process whose id was printed has gone, or is a zombie that only waits to be collected by init: it
+/// has been killed, and the kernel takes a moment.
+async fn assert_gone(pid: &str) {
+    let stat_file = Path::new("/proc").join(pid.trim()).join("stat");
+    let gone = async {
+        loop {
+            let stat = std::fs::read_to_string(&stat_file).unwrap_or_default();
+            let state = stat
+                .rsplit_once(") ")
+                .map_or("gone", |(_, rest)| &rest[..1]);
+            if matches!(state, "gone" | "Z" | "X") {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), gone)
+        .await
+        .expect("the process is still there");
 }
