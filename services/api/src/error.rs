@@ -1,0 +1,121 @@
+//! Everything that can go wrong in a request, and the answer to each.
+
+use axum::extract::Request;
+use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderValue, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use taskmaster_core::FieldError;
+use taskmaster_store as store;
+
+use crate::problem::{PROBLEM_JSON, Problem};
+
+/// The most field errors that one answer lists.
+const MOST_ERRORS: usize = 100;
+
+/// Why a request was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApiError {
+    /// Something in the request is not allowed. 400.
+    #[error("bad input")]
+    BadInput(Vec<FieldError>),
+    /// There is no such thing. 404.
+    #[error("not found: {0}")]
+    NotFound(String),
+    /// Not in the state that the thing is in. 409.
+    #[error("conflict: {0}")]
+    Conflict(String),
+    /// Any other refusal, with its status and reason.
+    #[error("refused with {0}: {1}")]
+    Refused(StatusCode, String),
+    /// Postgres. 503 if it is away, else 500.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// A fault of ours. 500.
+    #[error("{0:#}")]
+    Internal(#[from] anyhow::Error),
+}
+
+impl ApiError {
+    /// One field that is not allowed as it is.
+    pub(crate) fn field(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::BadInput(vec![FieldError::new(field, message)])
+    }
+
+    /// There is no task with this id.
+    pub(crate) fn no_task(id: uuid::Uuid) -> Self {
+        Self::NotFound(format!("there is no task with the id {id}"))
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        match self {
+            Self::BadInput(errors) => bad_input(errors).into_response(),
+            Self::NotFound(detail) => Problem::new(StatusCode::NOT_FOUND, detail).into_response(),
+            Self::Conflict(detail) => Problem::new(StatusCode::CONFLICT, detail).into_response(),
+            Self::Refused(status, detail) => Problem::new(status, detail).into_response(),
+            Self::Store(error) if error.is_unavailable() => {
+                tracing::warn!(%error, "answered 503");
+                unavailable().into_response()
+            }
+            Self::Store(error) => fault(&error),
+            Self::Internal(error) => fault(&format_args!("{error:#}")),
+        }
+    }
+}
+
+fn bad_input(mut errors: Vec<FieldError>) -> Problem {
+    let detail = match errors.as_slice() {
+        [only] => only.to_string(),
+        all => format!("{} things are not allowed: see errors", all.len()),
+    };
+    errors.truncate(MOST_ERRORS);
+    Problem::new(StatusCode::BAD_REQUEST, detail).with_errors(errors)
+}
+
+fn unavailable() -> impl IntoResponse {
+    let detail = "Postgres is not available; nothing was stored or changed. Try again in a moment";
+    let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail);
+    ([(RETRY_AFTER, HeaderValue::from_static("1"))], problem)
+}
+
+/// The log says what happened, the answer does not.
+fn fault(error: &dyn std::fmt::Display) -> Response {
+    tracing::error!(%error, "answered 500");
+    let detail = "TaskMaster made a mistake; its log says which";
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail).into_response()
+}
+
+/// Gives every error that axum or a layer made by itself the shape of all the others.
+pub(crate) async fn explain_bare_errors(request: Request, next: Next) -> Response {
+    let method = request.method().clone();
+    let in_api = request.uri().path().starts_with("/api");
+    let response = next.run(request).await;
+    let status = response.status();
+    let is_error = status.is_client_error() || status.is_server_error();
+    let content_type = response.headers().get(CONTENT_TYPE);
+    let is_ours = content_type.is_some_and(|content_type| content_type == PROBLEM_JSON);
+    if !is_error || is_ours || !(in_api || status == StatusCode::METHOD_NOT_ALLOWED) {
+        return response;
+    }
+    let allow = response.headers().get(ALLOW).cloned();
+    let detail = match (status, &allow) {
+        (StatusCode::METHOD_NOT_ALLOWED, Some(allow)) => {
+            let allowed = String::from_utf8_lossy(allow.as_bytes());
+            format!("{method} is not possible here, only {allowed}")
+        }
+        (StatusCode::NOT_FOUND, _) => nothing_here(),
+        _ => "the request was not carried out".to_owned(),
+    };
+    let mut explained = Problem::new(status, detail).into_response();
+    if let Some(allow) = allow {
+        explained.headers_mut().insert(ALLOW, allow);
+    }
+    explained
+}
+
+/// The detail of an address that nothing answers to.
+pub(crate) fn nothing_here() -> String {
+    "there is nothing at this address: /api/docs has all that there is".to_owned()
+}

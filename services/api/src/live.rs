@@ -1,0 +1,73 @@
+//! What changes, as it changes: one subscription to RabbitMQ for the process, shared by every open page.
+
+use std::sync::Arc;
+
+use taskmaster_broker::{BrokerConfig, Feed, TaskEvent, WorkerEvent};
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
+use tokio_util::sync::CancellationToken;
+
+/// How many messages a listener may fall behind before it is told to start over.
+const LISTENER_CAPACITY: usize = 256;
+/// How many messages RabbitMQ keeps while this process does not read.
+const QUEUE_MESSAGES: i32 = 10_000;
+
+/// Something changed.
+#[derive(Debug, Clone)]
+pub(crate) enum Change {
+    /// These tasks, in this order.
+    Tasks(Arc<[TaskEvent]>),
+    /// These workers.
+    Workers(Arc<[WorkerEvent]>),
+    /// Anything: changes may have been missed.
+    Unknown,
+}
+
+/// Where listeners come from.
+#[derive(Debug, Clone)]
+pub(crate) struct Live(broadcast::Sender<Change>);
+
+impl Live {
+    /// Subscribes in the background, until `shutdown`.
+    pub(crate) fn spawn(broker: BrokerConfig, shutdown: CancellationToken) -> Self {
+        let (changes, _) = broadcast::channel(LISTENER_CAPACITY);
+        let sender = changes.clone();
+        let mut feed = taskmaster_broker::subscribe(
+            broker,
+            &["task.#", "worker.#"],
+            Some(QUEUE_MESSAGES),
+            shutdown,
+        );
+        tokio::spawn(async move {
+            while let Some(message) = feed.recv().await {
+                let change = match message {
+                    Feed::Connected => Change::Unknown,
+                    Feed::Tasks(tasks) => Change::Tasks(tasks.into()),
+                    Feed::Workers(workers) => Change::Workers(workers.into()),
+                };
+                // Nobody listens just now: nobody misses it.
+                sender.send(change).ok();
+            }
+        });
+        Self(changes)
+    }
+
+    /// Listens from now on.
+    pub(crate) fn listen(&self) -> Listener {
+        Listener(self.0.subscribe())
+    }
+}
+
+/// One open page, or whoever else wants to know.
+pub(crate) struct Listener(broadcast::Receiver<Change>);
+
+impl Listener {
+    /// The next change, or `None` when the process stops.
+    pub(crate) async fn next(&mut self) -> Option<Change> {
+        match self.0.recv().await {
+            Ok(change) => Some(change),
+            Err(RecvError::Lagged(_)) => Some(Change::Unknown),
+            Err(RecvError::Closed) => None,
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Taking tasks in: from JSON to stored tasks, and word to the coordinator.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+use taskmaster_broker::TaskEvent;
+use taskmaster_core::{FieldError, MAX_BATCH, NewTask, SubmitTask, TaskStatus};
+use taskmaster_store::submit::Accepted;
+use taskmaster_store::{Task, submit};
+use uuid::Uuid;
+
+use crate::ApiState;
+use crate::error::ApiError;
+
+/// Reads one task.
+///
+/// # Errors
+/// [`ApiError::BadInput`] with all that is wrong with it.
+pub(crate) fn read(body: Value) -> Result<NewTask, ApiError> {
+    check(body).map_err(|errors| {
+        let named = errors.into_iter().map(|error| match error.field.as_str() {
+            "" => FieldError::new("body", error.message),
+            _ => error,
+        });
+        ApiError::BadInput(named.collect())
+    })
+}
+
+/// Reads 1 to 1,000 tasks.
+///
+/// # Errors
+/// [`ApiError::BadInput`] with all that is wrong with each of them.
+pub(crate) fn read_many(items: Vec<Value>) -> Result<Vec<NewTask>, ApiError> {
+    if items.is_empty() || items.len() > MAX_BATCH {
+        let message = format!("must have 1 to {MAX_BATCH} tasks; this has {}", items.len());
+        return Err(ApiError::field("body", message));
+    }
+    let mut tasks = Vec::with_capacity(items.len());
+    let mut errors = Vec::new();
+    for (i, item) in items.into_iter().enumerate() {
+        match check(item) {
+            Ok(task) => tasks.push(task),
+            Err(wrong) => errors.extend(wrong.into_iter().map(|error| in_item(i, error))),
+        }
+    }
+    if errors.is_empty() {
+        Ok(tasks)
+    } else {
+        Err(ApiError::BadInput(errors))
+    }
+}
+
+fn check(value: Value) -> Result<NewTask, Vec<FieldError>> {
+    let task = SubmitTask::from_json(value).map_err(|error| vec![error])?;
+    task.check(Uuid::now_v7())
+}
+
+fn in_item(i: usize, error: FieldError) -> FieldError {
+    let field = match error.field.as_str() {
+        "" => format!("[{i}]"),
+        field => format!("[{i}].{field}"),
+    };
+    FieldError::new(field, error.message)
+}
+
+/// Stores tasks, all or none, and tells the coordinator. Returns them as they are stored, in the same order.
+///
+/// # Errors
+/// When Postgres is away.
+pub(crate) async fn store(state: &ApiState, tasks: Vec<NewTask>) -> Result<Vec<Task>, ApiError> {
+    let accepted = submit::submit(&state.pool, &tasks).await?;
+    state.events.tasks(accepted.iter().map(|task| TaskEvent {
+        id: task.id,
+        status: TaskStatus::Scheduled,
+        assigned_worker_name: None,
+    }));
+    let accepted: HashMap<Uuid, Accepted> =
+        accepted.into_iter().map(|task| (task.id, task)).collect();
+    // Put together here rather than read again: what was committed is not to be answered with a 503.
+    let stored = tasks.into_iter().map(|task| {
+        let times = accepted.get(&task.id).copied();
+        times.map(|times| stored(task, times))
+    });
+    stored
+        .collect::<Option<_>>()
+        .ok_or_else(|| anyhow::anyhow!("an id that was just made was there already").into())
+}
+
+fn stored(task: NewTask, times: Accepted) -> Task {
+    Task {
+        id: task.id,
+        command: task.command,
+        argv: task.argv,
+        executor: task.executor.as_str().to_owned(),
+        status: TaskStatus::Scheduled,
+        priority: task.priority,
+        created_at: times.created_at,
+        scheduled_at: times.scheduled_at,
+        picked_at: None,
+        started_at: None,
+        finished_at: None,
+        completed_at: None,
+        failed_at: None,
+        cancelled_at: None,
+        cancel_requested_at: None,
+        assigned_worker: None,
+        assigned_worker_name: None,
+        attempt: 0,
+        max_attempts: task.max_attempts,
+        timeout_seconds: task.timeout_seconds,
+        exit_code: None,
+        signal: None,
+        error_message: None,
+        env: task.env.map(|env| serde_json::json!(env)),
+        stdin: task.stdin.is_some(),
+        lease: 0,
+        outcome: None,
+    }
+}

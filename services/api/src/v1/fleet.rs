@@ -1,0 +1,59 @@
+//! `/api/v1/fleet`: how many workers there are to be, and who decides that.
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use taskmaster_fleet::{FleetKind, MAX_WORKERS, MIN_WORKERS};
+use utoipa::ToSchema;
+
+use crate::ApiState;
+use crate::caller::Caller;
+use crate::error::ApiError;
+use crate::query::Parameters;
+
+/// Who starts and stops workers.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    /// This process: they are its children.
+    Processes,
+    /// Not this API.
+    None,
+}
+
+/// How many workers there are to be.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Fleet {
+    /// Who starts and stops them.
+    #[schema(inline)]
+    kind: Kind,
+    /// How many there are to be; nothing where this API does not decide it.
+    desired: Option<u32>,
+    /// The fewest that can be asked for.
+    min: u32,
+    /// The most that can be asked for.
+    max: u32,
+}
+
+/// Shows how many workers there are to be.
+#[utoipa::path(
+    get, path = "/api/v1/fleet", tag = "workers", operation_id = "fleet",
+    responses((status = 200, body = Fleet)),
+)]
+pub(crate) async fn get(
+    _caller: Caller,
+    State(state): State<ApiState>,
+    parameters: Parameters,
+) -> Result<Json<Fleet>, ApiError> {
+    parameters.finish()?;
+    let kind = match state.fleet.kind() {
+        FleetKind::Processes => Kind::Processes,
+        FleetKind::None => Kind::None,
+    };
+    Ok(Json(Fleet {
+        kind,
+        desired: state.fleet.desired().await,
+        min: MIN_WORKERS,
+        max: MAX_WORKERS,
+    }))
+}
