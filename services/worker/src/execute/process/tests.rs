@@ -169,9 +169,12 @@ async fn a_cancelled_command_may_clean_up() {
             }
         )
     );
-    assert_eq!(
-        capture.lock().unwrap().finish().pieces[0].data,
-        b"cleaned\n"
+    // The shell may say on standard error that a part of it was terminated.
+    let pieces = capture.lock().unwrap().finish().pieces;
+    assert!(
+        pieces
+            .iter()
+            .any(|piece| piece.stream == Stream::Stdout && piece.data == b"cleaned\n")
     );
 }
 
