@@ -1,3 +1,66 @@
-//! The taskmaster executable: argument parsing and wiring, the command line client, up.
+//! The taskmaster executable: wiring only. Parses, runs one command, and turns how it went into an exit code.
 
-fn main() {}
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command};
+
+mod cli;
+mod client;
+mod commands;
+mod failure;
+mod output;
+mod up;
+
+/// Becomes a server that a private Postgres or RabbitMQ consists of; see `taskmaster_embedded::Guard`. Not for people.
+const GUARD: &str = "internal-guard";
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|first| first == GUARD) {
+        return become_server(arguments);
+    }
+    let cli = Cli::parse();
+    match run(cli.command) {
+        Ok(code) => code,
+        Err(error) => failure::report(&error),
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    // Fails when there is one already, which is as good.
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .ok();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        match command {
+            Command::Up(args) => args.run().await,
+            Command::Submit(args) => args.run().await,
+            Command::Tasks(args) => args.run().await,
+            Command::Task(args) => args.run().await,
+            Command::Logs(args) => args.run().await,
+            Command::Cancel(args) => args.run().await,
+            Command::Retry(args) => args.run().await,
+            Command::Workers(args) => args.run().await,
+            Command::Scale(args) => args.run().await,
+            Command::Kill(args) => args.run().await,
+            Command::Stats(args) => args.run().await,
+            Command::Api(args) => args.run().await,
+            Command::Coordinator(args) => args.run().await,
+            Command::Worker(args) => args.run().await,
+            Command::Migrate(args) => args.run().await,
+        }
+    })
+}
+
+fn become_server(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let error = taskmaster_embedded::guard_main(arguments);
+    writeln!(std::io::stderr(), "error: {error}").ok();
+    ExitCode::from(127)
+}

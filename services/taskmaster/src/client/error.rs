@@ -1,0 +1,111 @@
+//! Why a request came to nothing, each in one line for the terminal.
+
+use std::fmt;
+
+use reqwest::StatusCode;
+use serde::Deserialize;
+use taskmaster_core::FieldError;
+
+/// A request that was not answered with what was asked for.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// Nobody listens there.
+    #[error(
+        "cannot reach the TaskMaster API at {api}: start it with 'taskmaster up', or set TASKMASTER_API"
+    )]
+    Unreachable {
+        /// Where.
+        api: String,
+    },
+    /// The connection was lost before the answer was there.
+    #[error("the connection to the TaskMaster API at {api} was lost: {reason}")]
+    Broken {
+        /// Where.
+        api: String,
+        /// What the system said.
+        reason: String,
+    },
+    /// The API says no, and why.
+    #[error("{problem}")]
+    Refused {
+        /// Its status.
+        status: StatusCode,
+        /// Its reasons.
+        problem: Problem,
+    },
+    /// Something else listens there, or another version.
+    #[error("{api} does not answer as the TaskMaster API does ({reason}): check TASKMASTER_API")]
+    Unexpected {
+        /// Where.
+        api: String,
+        /// What is odd.
+        reason: String,
+    },
+}
+
+impl Error {
+    /// Whether the same request may succeed a moment later.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Broken { .. } => true,
+            Self::Refused { status, .. } => status.is_server_error(),
+            Self::Unexpected { .. } => false,
+        }
+    }
+}
+
+/// An RFC 9457 problem, as the API sends it.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Problem {
+    /// The kind of problem.
+    pub(crate) title: String,
+    /// What happened this time.
+    pub(crate) detail: Option<String>,
+    /// What is wrong with which field.
+    pub(crate) errors: Vec<FieldError>,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let summary = self.detail.as_deref().unwrap_or(&self.title);
+        f.write_str(
+            summary
+                .trim_end_matches('.')
+                .trim_end_matches(": see errors"),
+        )?;
+        let news = self
+            .errors
+            .iter()
+            .filter(|error| !summary.contains(&error.message));
+        for (i, error) in news.enumerate() {
+            f.write_str(if i == 0 { ": " } else { "; " })?;
+            if !error.field.is_empty() {
+                write!(f, "{}: ", error.field)?;
+            }
+            f.write_str(&error.message)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_is_one_line_with_its_fields() {
+        let problem: Problem = serde_json::from_str(
+            r#"{"type":"about:blank","title":"Bad Request","status":422,"detail":"The submission is not valid.",
+                "errors":[{"field":"priority","message":"must be -100 to 100"},{"field":"","message":"odd"}]}"#,
+        )
+        .unwrap();
+        assert_eq!(
+            problem.to_string(),
+            "The submission is not valid: priority: must be -100 to 100; odd"
+        );
+
+        let bare: Problem = serde_json::from_str(r#"{"title":"Conflict"}"#).unwrap();
+        assert_eq!(bare.to_string(), "Conflict");
+    }
+}

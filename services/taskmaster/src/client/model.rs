@@ -1,0 +1,83 @@
+//! What the API answers, as far as the command line looks into it. `--json` prints the answers themselves, whole.
+
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use serde_json::Value;
+use taskmaster_core::TaskStatus;
+use uuid::Uuid;
+
+/// A task.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Task {
+    pub(crate) id: Uuid,
+    pub(crate) command: String,
+    pub(crate) executor: String,
+    pub(crate) status: TaskStatus,
+    pub(crate) priority: i64,
+    pub(crate) created_at: DateTime<Utc>,
+    pub(crate) scheduled_at: DateTime<Utc>,
+    pub(crate) picked_at: Option<DateTime<Utc>>,
+    pub(crate) started_at: Option<DateTime<Utc>>,
+    pub(crate) finished_at: Option<DateTime<Utc>>,
+    pub(crate) cancel_requested_at: Option<DateTime<Utc>>,
+    pub(crate) assigned_worker_name: Option<String>,
+    pub(crate) attempt: i64,
+    pub(crate) max_attempts: i64,
+    pub(crate) timeout_seconds: Option<i64>,
+    pub(crate) exit_code: Option<i64>,
+    pub(crate) signal: Option<i64>,
+    pub(crate) error_message: Option<String>,
+}
+
+/// One attempt of a task.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Attempt {
+    pub(crate) attempt: i64,
+    pub(crate) worker_name: Option<String>,
+    pub(crate) started_at: Option<DateTime<Utc>>,
+    pub(crate) finished_at: Option<DateTime<Utc>>,
+    pub(crate) outcome: String,
+    pub(crate) exit_code: Option<i64>,
+    pub(crate) signal: Option<i64>,
+    pub(crate) error_message: Option<String>,
+}
+
+/// A worker.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Worker {
+    pub(crate) name: String,
+    pub(crate) status: String,
+    pub(crate) slots: i64,
+    pub(crate) running: i64,
+    pub(crate) assigned: i64,
+    pub(crate) tasks_completed: i64,
+    pub(crate) tasks_failed: i64,
+    pub(crate) host: String,
+    pub(crate) pid: i64,
+    pub(crate) last_active_at: DateTime<Utc>,
+}
+
+impl Worker {
+    /// Whether it takes tasks.
+    pub(crate) fn is_online(&self) -> bool {
+        matches!(self.status.as_str(), "idle" | "busy")
+    }
+}
+
+/// A page of a list of tasks, as they came.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Page {
+    pub(crate) tasks: Vec<Value>,
+    pub(crate) next_cursor: Option<String>,
+}
+
+/// The counts.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Stats {
+    pub(crate) total_tasks: u64,
+    pub(crate) pending_tasks: u64,
+    pub(crate) running_tasks: u64,
+    pub(crate) completed_tasks: u64,
+    pub(crate) failed_tasks: u64,
+    pub(crate) cancelled_tasks: u64,
+}

@@ -1,0 +1,76 @@
+//! `taskmaster workers`.
+
+use std::process::ExitCode;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::cli::ClientArgs;
+use crate::client::{Client, Worker};
+use crate::output::{Table, Terminal, now, one_line, paint, relative};
+
+/// List the workers
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    client: ClientArgs,
+}
+
+#[derive(Deserialize)]
+struct Answer<T> {
+    workers: Vec<T>,
+}
+
+/// The workers that are there or were lately.
+///
+/// # Errors
+/// When the API is away.
+pub(super) async fn list(client: &Client) -> anyhow::Result<Vec<Worker>> {
+    let answer: Answer<Worker> = client.get_as("/api/v1/workers", &[]).await?;
+    Ok(answer.workers)
+}
+
+impl Args {
+    /// Prints them, one a line.
+    ///
+    /// # Errors
+    /// When the API is away.
+    pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
+        let client = Client::new(&self.client.api)?;
+        let mut terminal = Terminal::new();
+        if self.client.json {
+            let answer: Answer<Value> = client.get_as("/api/v1/workers", &[]).await?;
+            for worker in &answer.workers {
+                terminal.json(worker)?;
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
+        let mut table = Table::new(&[
+            "NAME",
+            "STATUS",
+            "RUNNING",
+            "WAITING",
+            "COMPLETED",
+            "FAILED",
+            "SEEN",
+            "PID",
+            "HOST",
+        ]);
+        let now = now();
+        for worker in list(&client).await? {
+            table.row([
+                one_line(&worker.name),
+                paint(&worker.status).to_string(),
+                format!("{} of {}", worker.running, worker.slots),
+                worker.assigned.to_string(),
+                worker.tasks_completed.to_string(),
+                worker.tasks_failed.to_string(),
+                relative(worker.last_active_at, now),
+                worker.pid.to_string(),
+                one_line(&worker.host),
+            ]);
+        }
+        table.print(&mut terminal)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
