@@ -39,13 +39,16 @@ export function KillWorker({ name, running }: { name: string; running: number })
       pending={kill.isPending}
       error={kill.error}
     >
-      <p>
-        {running === 0
-          ? "It runs nothing at the moment."
-          : `It runs ${running === 1 ? "one task" : `${running} tasks`}, which will be stopped. `}
-        {running > 0 && "Each is tried again elsewhere if it has attempts left, and fails otherwise."} Other
-        workers are not affected.
-      </p>
+      <p>{consequence(running)} Other workers are not affected.</p>
     </ConfirmDialog>
   );
+}
+
+function consequence(running: number): string {
+  if (running === 0) return "It runs nothing at the moment.";
+  const what =
+    running === 1
+      ? "It runs one task, which is stopped: it"
+      : `It runs ${running} tasks, which are stopped: each`;
+  return `${what} is tried again elsewhere if it has attempts left, and fails otherwise.`;
 }

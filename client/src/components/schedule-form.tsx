@@ -164,57 +164,57 @@ type PartProps = { draft: Draft; errors: DraftErrors; set: (change: Partial<Draf
 function WhenFields({ draft, errors, set }: PartProps) {
   const now = useNow();
   return (
-    <div>
-      <p className="mb-1.5 text-sm font-medium" aria-hidden>
-        When
-      </p>
-      <Segmented
-        label="When"
-        value={draft.when}
-        options={WHENS}
-        onChange={(when) => {
-          // A sensible start: the next full quarter of an hour.
-          const at = draft.at === "" ? toLocalInput((Math.floor(now / 900_000) + 1) * 900_000) : draft.at;
-          set({ when, at });
-        }}
-      />
-      <div className="mt-3 min-h-[4.75rem] sm:max-w-80">
-        {draft.when === "at" && (
-          <Field label="Date and time" hint={atHint(draft.at, now)} error={errors.at}>
-            {(control) => (
-              <Input
-                {...control}
-                name={"at" satisfies DraftField}
-                type="datetime-local"
-                value={draft.at}
-                onChange={(event) => {
-                  set({ at: event.target.value });
-                }}
-              />
-            )}
-          </Field>
-        )}
-        {draft.when === "in" && (
-          <Field label="Minutes" hint={inHint(draft.minutes, now)} error={errors.minutes}>
-            {(control) => (
-              <Input
-                {...control}
-                name={"minutes" satisfies DraftField}
-                type="number"
-                min={0}
-                step="any"
-                value={draft.minutes}
-                onChange={(event) => {
-                  set({ minutes: event.target.value });
-                }}
-              />
-            )}
-          </Field>
-        )}
-        {draft.when === "now" && (
-          <p className="text-xs text-muted">It starts as soon as a worker has a free slot.</p>
-        )}
+    <div className="grid gap-x-4 gap-y-3 sm:grid-cols-[auto_minmax(0,1fr)]">
+      <div>
+        <p className="mb-1.5 text-sm font-medium" aria-hidden>
+          When
+        </p>
+        <Segmented
+          label="When"
+          value={draft.when}
+          options={WHENS}
+          onChange={(when) => {
+            // A sensible start: the next full quarter of an hour.
+            const at = draft.at === "" ? toLocalInput((Math.floor(now / 900_000) + 1) * 900_000) : draft.at;
+            set({ when, at });
+          }}
+        />
+        <p className="mt-1 min-h-4 text-xs text-muted">
+          {draft.when === "now" && "As soon as a worker has a free slot."}
+        </p>
       </div>
+      {draft.when === "at" && (
+        <Field label="Date and time" hint={atHint(draft.at, now)} error={errors.at}>
+          {(control) => (
+            <Input
+              {...control}
+              name={"at" satisfies DraftField}
+              type="datetime-local"
+              value={draft.at}
+              onChange={(event) => {
+                set({ at: event.target.value });
+              }}
+            />
+          )}
+        </Field>
+      )}
+      {draft.when === "in" && (
+        <Field label="Minutes" hint={inHint(draft.minutes, now)} error={errors.minutes}>
+          {(control) => (
+            <Input
+              {...control}
+              name={"minutes" satisfies DraftField}
+              type="number"
+              min={0}
+              step="any"
+              value={draft.minutes}
+              onChange={(event) => {
+                set({ minutes: event.target.value });
+              }}
+            />
+          )}
+        </Field>
+      )}
     </div>
   );
 }

@@ -8,7 +8,7 @@ import { CardHeader } from "./ui/card";
 
 type TaskOutputProps = { id: string; attempt: number; latest: boolean };
 
-/** An attempt's output as it is written. Mount it with a key of task and attempt. */
+/** An attempt's output as it is written. Mount it with a key of the run. */
 export function TaskOutput({ id, attempt, latest }: TaskOutputProps) {
   const output = useOutput(id, attempt);
   return (
@@ -104,6 +104,7 @@ const OutputBlock = memo(function OutputBlock({ block }: { block: Block }) {
       className={cn(
         "min-h-5 border-l-2 border-transparent px-3.5 break-words whitespace-pre-wrap",
         line.stream === "stderr" && "border-draining bg-draining/8",
+        line.stream === "note" && "text-muted italic",
       )}
     >
       {line.text}

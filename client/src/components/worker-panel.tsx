@@ -25,7 +25,7 @@ export function WorkerPanel() {
 
   return (
     <Card>
-      <CardHeader title="Workers" aside={all === undefined ? undefined : capacity(online)} />
+      <CardHeader title="Fleet" aside={all === undefined ? undefined : capacity(online)} />
       {controlled && (
         <ScaleControl fleet={fleet.data} staying={online.length - draining} draining={draining} />
       )}

@@ -30,25 +30,38 @@ export function WorkerRow({ worker, canKill }: WorkerRowProps) {
         </Link>
         <StatusBadge status={worker.status} />
         <span className="ml-auto">
+          {!online && <Record worker={worker} />}
           {online && canKill && <KillWorker name={worker.name} running={worker.running} />}
         </span>
       </div>
-      <div className="flex min-h-5 flex-wrap items-center gap-x-3 text-xs text-muted">
-        {online && <SlotsBar slots={worker.slots} running={worker.running} assigned={worker.assigned} />}
-        <CurrentTasks ids={worker.current_task_ids} />
-        <span className="ml-auto flex items-center gap-x-3 tabular-nums">
-          <span title={`${worker.tasks_completed} completed, ${worker.tasks_failed} failed`}>
-            <span aria-hidden>✓</span> {worker.tasks_completed}
-            <span className="sr-only"> completed</span>
-            <span className={cn("ml-2", worker.tasks_failed > 0 && "text-failed")}>
-              <span aria-hidden>✕</span> {worker.tasks_failed}
-              <span className="sr-only"> failed</span>
-            </span>
+      {online && (
+        <div className="flex min-h-5 items-center gap-x-3 text-xs">
+          <SlotsBar slots={worker.slots} running={worker.running} assigned={worker.assigned} />
+          <CurrentTasks ids={worker.current_task_ids} />
+          <span className="ml-auto">
+            <Record worker={worker} />
           </span>
-          <RelativeTime past at={worker.last_active_at} className="w-16 text-right" />
-        </span>
-      </div>
+        </div>
+      )}
     </li>
+  );
+}
+
+/** What a worker has done, and when it was last heard of. */
+function Record({ worker }: { worker: Worker }) {
+  const { tasks_completed: completed, tasks_failed: failed } = worker;
+  return (
+    <span className="flex items-center gap-x-2 text-xs whitespace-nowrap text-muted tabular-nums">
+      <span title={`${completed} completed`}>
+        <span aria-hidden>✓</span> {completed}
+        <span className="sr-only"> completed</span>
+      </span>
+      <span title={`${failed} failed`} className={cn(failed > 0 && "text-failed")}>
+        <span aria-hidden>✕</span> {failed}
+        <span className="sr-only"> failed</span>
+      </span>
+      <RelativeTime past at={worker.last_active_at} className="w-16 text-right" />
+    </span>
   );
 }
 
@@ -56,7 +69,7 @@ function CurrentTasks({ ids }: { ids: readonly string[] }) {
   const [first, ...others] = ids;
   if (first === undefined) return null;
   return (
-    <span className="whitespace-nowrap">
+    <span className="whitespace-nowrap text-muted">
       <Link
         to="/tasks/$id"
         params={{ id: first }}

@@ -3,7 +3,8 @@
 
 import { stripAnsi } from "./ansi";
 
-export type Stream = "stdout" | "stderr";
+/** `note` is a remark of the worker's, as where output was cut. */
+export type Stream = "stdout" | "stderr" | "note";
 export type Line = { stream: Stream; text: string };
 export type Block = { id: number; lines: readonly Line[] };
 export type OutputView = { blocks: readonly Block[]; dropped: number; lines: number };
@@ -16,7 +17,7 @@ export class OutputBuffer {
   private dropped = 0;
   private total = 0;
   private lastSeq: number | undefined;
-  private open: Record<Stream, boolean> = { stdout: false, stderr: false };
+  private open: Record<Stream, boolean> = { stdout: false, stderr: false, note: false };
 
   constructor(private readonly maxLines = 5_000) {}
 

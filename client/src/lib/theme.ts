@@ -21,7 +21,14 @@ let current = stored();
 
 function apply(): void {
   const dark = current === "dark" || (current === "system" && prefersDark.matches);
-  document.documentElement.classList.toggle("dark", dark);
+  const root = document.documentElement;
+  // All at once: colours that fade at different speeds look broken.
+  root.classList.add("no-transitions");
+  root.classList.toggle("dark", dark);
+  window.getComputedStyle(root).getPropertyValue("opacity");
+  requestAnimationFrame(() => {
+    root.classList.remove("no-transitions");
+  });
 }
 
 prefersDark.addEventListener("change", apply);

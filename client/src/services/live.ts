@@ -68,6 +68,8 @@ export function startLive(client: QueryClient): () => void {
         tasks: (data) => {
           changed("stats");
           changed("task-lists");
+          // What workers run, and how many slots that takes.
+          changed("workers");
           for (const id of changedTasks(data)) changed(taskTopic(id));
         },
         workers: () => {

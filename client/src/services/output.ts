@@ -1,7 +1,7 @@
 // The output resource, followed as it is written.
 
 import { useEffect, useState } from "react";
-import { OutputBuffer, type OutputView } from "@/lib/output-buffer";
+import { OutputBuffer, type OutputView, type Stream } from "@/lib/output-buffer";
 import { isRecord, openStream } from "./event-source";
 import { address } from "./http";
 
@@ -14,7 +14,7 @@ export function outputAddress(id: string, attempt: number | undefined): string {
   return address("/api/v1/tasks/{id}/output", { path: { id }, query: { attempt } });
 }
 
-/** Follows one attempt's output until it ends. Mount it with a key of task and attempt. */
+/** Follows one attempt's output until it ends. Mount it with a key of the run. */
 export function useOutput(id: string, attempt: number | undefined): OutputState {
   const [output, setOutput] = useState<OutputState>(NOTHING);
 
@@ -46,7 +46,7 @@ export function useOutput(id: string, attempt: number | undefined): OutputState 
         onEvent: {
           output: (data) => {
             if (!isRecord(data) || typeof data.seq !== "number" || typeof data.text !== "string") return;
-            if (buffer.append(data.seq, data.stream === "stderr" ? "stderr" : "stdout", data.text)) draw();
+            if (buffer.append(data.seq, streamOf(data.stream), data.text)) draw();
           },
           end: () => {
             close();
@@ -62,4 +62,8 @@ export function useOutput(id: string, attempt: number | undefined): OutputState 
   }, [id, attempt]);
 
   return output;
+}
+
+function streamOf(value: unknown): Stream {
+  return value === "stderr" || value === "note" ? value : "stdout";
 }

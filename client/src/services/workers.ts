@@ -8,11 +8,15 @@ import { usePolling } from "./live";
 export type Worker = Schemas["Worker"];
 export type WorkerStatus = Worker["status"];
 
+/** A heartbeat is no event, yet "last seen" must not grow old while a worker is well. */
+const HEARTBEATS_EVERY_MS = 10_000;
+
 export function useWorkers() {
+  const polling = usePolling();
   return useQuery({
     queryKey: keys.workers,
     queryFn: ({ signal }) => get("/api/v1/workers", { signal }),
-    refetchInterval: usePolling(),
+    refetchInterval: polling === false ? HEARTBEATS_EVERY_MS : polling,
   });
 }
 

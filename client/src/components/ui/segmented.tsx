@@ -31,7 +31,7 @@ export function Segmented<T extends string>({
         <RadioGroup.Item
           key={option.value}
           value={option.value}
-          className="h-7 rounded-[5px] border border-transparent px-3 text-sm whitespace-nowrap text-muted transition-colors hover:text-foreground data-[state=checked]:border-border data-[state=checked]:bg-surface data-[state=checked]:font-medium data-[state=checked]:text-foreground data-[state=checked]:shadow-2xs"
+          className="h-6.5 rounded-[5px] border border-transparent px-3 text-sm whitespace-nowrap text-muted transition-colors hover:text-foreground data-[state=checked]:border-border data-[state=checked]:bg-surface data-[state=checked]:font-medium data-[state=checked]:text-foreground data-[state=checked]:shadow-2xs"
         >
           {option.label}
         </RadioGroup.Item>

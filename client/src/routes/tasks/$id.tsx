@@ -34,10 +34,11 @@ function TaskPage() {
 
 function TaskDetail({ task }: { task: Task }) {
   const attempts = useAttempts(task.id);
+  const started = attempts.data?.attempts.filter((attempt) => attempt.started_at != null) ?? [];
+  const latest = started.at(-1);
   // Without a choice the latest attempt is shown, also when a new one begins.
   const [chosen, setChosen] = useState<number>();
-  const shown = chosen ?? (task.attempt > 0 ? task.attempt : undefined);
-  const started = attempts.data?.attempts.filter((attempt) => attempt.attempt > 0) ?? [];
+  const shown = started.find((attempt) => attempt.attempt === chosen) ?? latest;
 
   return (
     <>
@@ -68,10 +69,11 @@ function TaskDetail({ task }: { task: Task }) {
               </>
             ) : (
               <TaskOutput
-                key={`${task.id} ${shown}`}
+                // A run that was handed back is started again under the same number.
+                key={`${shown.attempt} ${shown.started_at}`}
                 id={task.id}
-                attempt={shown}
-                latest={shown === task.attempt}
+                attempt={shown.attempt}
+                latest={shown === latest}
               />
             )}
           </Card>
@@ -84,9 +86,9 @@ function TaskDetail({ task }: { task: Task }) {
             ) : (
               <AttemptsTable
                 attempts={started}
-                shown={shown}
+                shown={shown?.attempt}
                 onShow={(attempt) => {
-                  setChosen(attempt === task.attempt ? undefined : attempt);
+                  setChosen(attempt === latest?.attempt ? undefined : attempt);
                 }}
               />
             )}
