@@ -60,7 +60,7 @@ export function AttemptsTable({ attempts, shown, onShow }: AttemptsTableProps) {
                 <Button
                   variant="ghost"
                   size="sm"
-                  aria-label={`Show output of attempt ${attempt.attempt}`}
+                  aria-label={`${shown === attempt.attempt ? "Shown" : "Output"}: attempt ${attempt.attempt}`}
                   aria-pressed={shown === attempt.attempt}
                   disabled={shown === attempt.attempt}
                   onClick={() => {

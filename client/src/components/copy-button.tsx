@@ -47,7 +47,19 @@ async function copy(text: string): Promise<boolean> {
     await navigator.clipboard.writeText(text);
     return true;
   } catch {
-    // Refused by the browser, or a page that is neither HTTPS nor on this machine.
-    return false;
+    return copyTheOldWay(text);
   }
+}
+
+/** For pages that are neither HTTPS nor on this machine, where browsers offer no clipboard. */
+function copyTheOldWay(text: string): boolean {
+  const field = document.createElement("textarea");
+  field.value = text;
+  field.style.position = "fixed";
+  field.style.opacity = "0";
+  document.body.append(field);
+  field.select();
+  const copied = document.execCommand("copy");
+  field.remove();
+  return copied;
 }

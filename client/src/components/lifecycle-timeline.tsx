@@ -54,7 +54,7 @@ function TimelineStep({ step, task, now, last }: TimelineStepProps) {
         />
       </span>
       <div className="min-w-0 md:mt-2 md:pr-4">
-        <p className={cn("font-medium", away && "text-muted/80")}>{statusLabel(status)}</p>
+        <p className={cn("font-medium", away && "text-muted")}>{statusLabel(status)}</p>
         <p className="truncate text-xs text-muted tabular-nums">
           {at === undefined ? (
             state === "skipped" ? (

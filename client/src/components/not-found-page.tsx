@@ -7,7 +7,7 @@ export function NotFoundPage() {
   return (
     <>
       <title>Page not found · TaskMaster</title>
-      <EmptyState icon={Compass} title="Page not found">
+      <EmptyState icon={Compass} title="Page not found" page>
         <p>There is nothing at this address.</p>
         <div className="flex justify-center gap-2">
           <Button asChild variant="primary">

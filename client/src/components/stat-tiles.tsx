@@ -41,8 +41,8 @@ export function StatTiles({ stats }: { stats: Stats | undefined }) {
               <span aria-hidden className={cn("size-1.5 rounded-full", dot)} />
               {label}
             </span>
-            <span className="mt-0.5 block h-7 text-xl leading-7 font-semibold tracking-tight tabular-nums">
-              {stats === undefined ? <Skeleton className="mt-1.5 h-4 w-10" /> : number.format(count(stats))}
+            <span className="mt-0.5 flex h-7 items-center text-xl leading-7 font-semibold tracking-tight tabular-nums">
+              {stats === undefined ? <Skeleton className="h-4 w-10" /> : number.format(count(stats))}
             </span>
           </Link>
         </li>

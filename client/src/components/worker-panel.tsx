@@ -35,7 +35,7 @@ export function WorkerPanel() {
           one with <code className="font-mono text-foreground">taskmaster worker</code>.
         </p>
       )}
-      {fleet.isLoading && <div className="h-[5.0625rem] border-b" />}
+      {fleet.isLoading && <div className="h-[4.9375rem] border-b" />}
       {workers.error !== null && all === undefined && (
         <ProblemAlert
           error={workers.error}
@@ -102,7 +102,7 @@ function capacity(online: readonly Worker[]): string {
 
 function PlaceholderRows() {
   return Array.from({ length: 3 }, (_, index) => (
-    <div key={index} className="h-16 space-y-2 border-b px-4 py-3 last:border-b-0">
+    <div key={index} className="h-[4.0625rem] space-y-2 border-b px-4 py-3 last:border-b-0">
       <Skeleton className="h-4 w-40" />
       <Skeleton className="h-3.5 w-full" />
     </div>

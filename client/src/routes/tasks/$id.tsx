@@ -150,7 +150,7 @@ function NoSuchTask({ id }: { id: string }) {
   return (
     <>
       <title>Task not found · TaskMaster</title>
-      <EmptyState icon={SearchX} title="Task not found">
+      <EmptyState icon={SearchX} title="Task not found" page>
         <p className="break-words">
           There is no task <code className="font-mono text-foreground">{id}</code>. It may be older than the
           history that is kept.
