@@ -103,7 +103,10 @@ fn latest(task: Task) -> Option<Attempt> {
         outcome: outcome.to_owned(),
         exit_code: task.exit_code,
         signal: task.signal,
-        error_message: task.error_message,
+        // While it runs, the task's message is still that of the attempt before.
+        error_message: task
+            .error_message
+            .filter(|_| task.status != TaskStatus::Running),
         lease: task.lease,
     })
 }

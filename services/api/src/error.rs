@@ -99,18 +99,16 @@ pub(crate) async fn explain_bare_errors(request: Request, next: Next) -> Respons
     if !is_error || is_ours || !(in_api || status == StatusCode::METHOD_NOT_ALLOWED) {
         return response;
     }
-    let allow = response.headers().get(ALLOW).cloned();
-    let detail = match (status, &allow) {
-        (StatusCode::METHOD_NOT_ALLOWED, Some(allow)) => {
-            let allowed = String::from_utf8_lossy(allow.as_bytes());
-            format!("{method} is not possible here, only {allowed}")
+    let detail = match status {
+        StatusCode::METHOD_NOT_ALLOWED => {
+            format!("{method} is not possible at this address: the Allow header says what is")
         }
-        (StatusCode::NOT_FOUND, _) => nothing_here(),
+        StatusCode::NOT_FOUND => nothing_here(),
         _ => "the request was not carried out".to_owned(),
     };
     let mut explained = Problem::new(status, detail).into_response();
-    if let Some(allow) = allow {
-        explained.headers_mut().insert(ALLOW, allow);
+    if let Some(allow) = response.headers().get(ALLOW) {
+        explained.headers_mut().insert(ALLOW, allow.clone());
     }
     explained
 }

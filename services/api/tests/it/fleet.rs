@@ -1,0 +1,101 @@
+//! The fleet's size, with child processes as workers.
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use serde_json::json;
+use taskmaster_fleet::{Fleet, Output, ProcessFleet, ProcessFleetConfig};
+use tempfile::TempDir;
+
+use crate::api::TestApi;
+use crate::stand_in::StandIn;
+
+async fn fleet(folder: &TempDir, count: u32) -> Fleet {
+    let program = folder.path().join("worker");
+    std::fs::write(&program, "#!/bin/sh\nexec sleep 600\n").unwrap();
+    std::fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+    let config = ProcessFleetConfig {
+        program,
+        args: Vec::new(),
+        envs: Vec::new(),
+        grace: Duration::from_secs(5),
+        output: Output::Files(folder.path().to_owned()),
+    };
+    Fleet::Processes(ProcessFleet::start(config, count).await.unwrap())
+}
+
+#[tokio::test]
+async fn scale_and_kill() {
+    let folder = tempfile::tempdir().unwrap();
+    let fleet = fleet(&folder, 2).await;
+    let api = TestApi::with_fleet(fleet.clone()).await;
+    let shown = api.get("/api/v1/fleet").await.json(200);
+    assert_eq!(
+        shown,
+        json!({"kind": "processes", "desired": 2, "min": 1, "max": 50})
+    );
+
+    let scaled = api
+        .post("/api/workers/scale", json!({"count": 3}))
+        .await
+        .json(200);
+    let message = "scaled to 3: 1 started, 0 draining";
+    assert_eq!(
+        scaled,
+        json!({"count": 3, "started": ["worker-3"], "draining": [], "message": message})
+    );
+
+    // The highest number would go, had it nothing to do.
+    api.submit(json!({"command": "sleep 9"})).await;
+    StandIn::register(api.pool(), "worker-3")
+        .await
+        .start()
+        .await;
+    let scaled = api
+        .post("/api/workers/scale", json!({"count": 2}))
+        .await
+        .json(200);
+    assert_eq!(scaled["draining"], json!(["worker-2"]));
+
+    let killed = api
+        .post("/api/workers/kill", json!({"name": "worker-1"}))
+        .await
+        .json(200);
+    assert_eq!(
+        killed,
+        json!({"name": "worker-1", "message": "worker-1 was told to stop"})
+    );
+    assert_eq!(api.get("/api/v1/fleet").await.json(200)["desired"], 1);
+
+    let problem = api
+        .post("/api/workers/kill", json!({"name": "worker-9"}))
+        .await
+        .problem(404);
+    assert!(problem["detail"].as_str().unwrap().contains("worker-9"));
+    assert_eq!(api.get("/api/v1/fleet").await.json(200)["desired"], 1);
+    fleet.shutdown().await;
+}
+
+#[tokio::test]
+async fn without_a_fleet() {
+    let api = TestApi::start().await;
+    let shown = api.get("/api/v1/fleet").await.json(200);
+    assert_eq!(
+        shown,
+        json!({"kind": "none", "desired": null, "min": 1, "max": 50})
+    );
+    for answer in [
+        api.post("/api/workers/scale", json!({"count": 3})).await,
+        api.post("/api/workers/kill", json!({"name": "worker-1"}))
+            .await,
+    ] {
+        let problem = answer.problem(501);
+        assert!(
+            problem["detail"]
+                .as_str()
+                .unwrap()
+                .contains("taskmaster up")
+        );
+    }
+}

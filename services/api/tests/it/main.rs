@@ -1,0 +1,22 @@
+//! The API as its users meet it: requests against the real router, on a real Postgres and, where events matter, a real
+//! RabbitMQ.
+
+mod access;
+mod answer;
+mod api;
+mod attempts;
+mod bad_input;
+mod events;
+mod fleet;
+mod list;
+mod moves;
+mod openapi;
+mod outage;
+mod output;
+mod pages;
+mod rules;
+mod seed;
+mod server;
+mod shape;
+mod stand_in;
+mod submit;
