@@ -8,7 +8,7 @@ use std::{
         process::CommandExt,
     },
     path::Path,
-    process::Command,
+    process::{Command, Stdio},
 };
 
 use secrecy::{ExposeSecret, SecretString};
@@ -146,7 +146,11 @@ async fn is_not_deceived_by_a_stale_pid_file() {
     let data = folder.path().join("postgres/data");
     let owner = fs::metadata(&data).unwrap();
     let mut command = Command::new("sleep");
-    command.arg("600").current_dir("/");
+    command
+        .arg("60")
+        .current_dir("/")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     if rustix::process::geteuid().is_root() {
         command.uid(owner.uid()).gid(owner.gid());
     }
