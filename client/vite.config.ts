@@ -6,7 +6,13 @@ import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   plugins: [
-    tanstackRouter({ target: "react", autoCodeSplitting: true, quoteStyle: "double", semicolons: true }),
+    tanstackRouter({
+      target: "react",
+      autoCodeSplitting: true,
+      quoteStyle: "double",
+      semicolons: true,
+      tmpDir: "node_modules/.tanstack",
+    }),
     react(),
     tailwindcss(),
   ],

@@ -28,6 +28,8 @@ type ScheduleFormProps = { initial: Draft; onScheduled: (task: Task) => void };
 export function ScheduleForm({ initial, onScheduled }: ScheduleFormProps) {
   const [draft, setDraft] = useState(initial);
   const [errors, setErrors] = useState<DraftErrors>({});
+  // A refusal that the fields do not tell in full is told above the button.
+  const [unplaced, setUnplaced] = useState<Error | null>(null);
   const form = useRef<HTMLFormElement>(null);
   const submit = useSubmitTask();
 
@@ -50,17 +52,16 @@ export function ScheduleForm({ initial, onScheduled }: ScheduleFormProps) {
       return;
     }
     setErrors({});
+    setUnplaced(null);
     submit.mutate(result.task, {
       onSuccess: onScheduled,
       onError: (error) => {
-        refuse(errorsFrom(error));
+        const refusal = errorsFrom(error, draft.when);
+        setUnplaced(refusal.complete ? null : error);
+        refuse(refusal.errors);
       },
     });
   };
-
-  // What the fields do not say themselves is said above the button.
-  const unplaced =
-    submit.error !== null && Object.keys(errorsFrom(submit.error)).length === 0 ? submit.error : null;
 
   return (
     <Card>

@@ -61,7 +61,7 @@ export function OutputLog({ output }: { output: OutputState }) {
         onScroll={({ currentTarget: { scrollTop, scrollHeight, clientHeight } }) => {
           setFollows(scrollHeight - scrollTop - clientHeight < 24);
         }}
-        className="h-[22rem] max-h-[60dvh] min-h-32 resize-y overflow-auto rounded-b-lg bg-sunken py-2 font-mono text-xs leading-5 -outline-offset-2"
+        className="max-h-[min(26rem,60dvh)] min-h-32 overflow-auto rounded-b-lg bg-sunken py-2 font-mono text-xs leading-5 -outline-offset-2"
       >
         {output.dropped > 0 && (
           <p className="px-4 text-muted italic">

@@ -2,10 +2,11 @@ import { Link } from "@tanstack/react-router";
 import { Info } from "lucide-react";
 import type { ReactNode } from "react";
 import { useNow } from "@/lib/clock";
+import { formatClock, formatElapsed, formatExact } from "@/lib/time";
 import { waitingFor, type Waiting } from "@/lib/waiting";
 import type { Task } from "@/services/tasks";
 import { useWorkers } from "@/services/workers";
-import { Elapsed, RelativeTime } from "./relative-time";
+import { Elapsed } from "./relative-time";
 
 /** Why the task is not running, if it waits. */
 export function WaitingNote({ task }: { task: Task }) {
@@ -20,18 +21,22 @@ export function WaitingNote({ task }: { task: Task }) {
       className="flex items-center gap-2 border-t bg-sunken px-4 py-2 text-sm text-muted last:rounded-b-lg"
     >
       <Info aria-hidden className="size-3.5 shrink-0" />
-      <span>{explain(waiting)}</span>
+      <span>{explain(waiting, now)}</span>
     </p>
   );
 }
 
-function explain(waiting: Waiting): ReactNode {
+function explain(waiting: Waiting, now: number): ReactNode {
   switch (waiting.reason) {
     case "due":
       return (
         <>
-          {waiting.nextAttempt === undefined ? "Due " : `Attempt ${waiting.nextAttempt} is due `}
-          <RelativeTime at={waiting.at} />.
+          {waiting.nextAttempt === undefined ? "Due" : `Attempt ${waiting.nextAttempt} is due`} in{" "}
+          {formatElapsed(waiting.at - now)}, at{" "}
+          <time dateTime={new Date(waiting.at).toISOString()} title={formatExact(waiting.at)}>
+            {formatClock(waiting.at, now)}
+          </time>
+          .
         </>
       );
     case "no-worker":

@@ -16,7 +16,7 @@ export function WorkerRow({ worker, canKill }: WorkerRowProps) {
       data-testid="worker-row"
       data-worker={worker.name}
       data-status={worker.status}
-      data-pid={worker.pid ?? undefined}
+      data-pid={worker.pid}
       className={cn("border-b px-4 py-2 last:border-b-0", !online && "text-muted")}
     >
       <div className="flex h-7 items-center gap-2">
@@ -88,11 +88,6 @@ function shortId(id: string): string {
   return `…${id.slice(-6)}`;
 }
 
-function describe(worker: Worker): string {
-  const parts = [
-    worker.host != null && `on ${worker.host}`,
-    worker.pid != null && `pid ${worker.pid}`,
-    worker.version != null && `version ${worker.version}`,
-  ].filter((part) => part !== false);
-  return [worker.name, ...parts].join(", ");
+function describe({ name, host, pid, version }: Worker): string {
+  return `${name} on ${host}, pid ${pid}, version ${version}`;
 }

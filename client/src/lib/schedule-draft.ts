@@ -93,15 +93,18 @@ const API_FIELDS: Record<string, DraftField> = {
   max_attempts: "maxAttempts",
 };
 
-/** The API's refusal at the fields it is about. Empty when it names none of the form's. */
-export function errorsFrom(error: Error): DraftErrors {
-  if (!(error instanceof ProblemError)) return {};
+/** The API's refusal at the fields that it names; `complete` if that says all of it. */
+export function errorsFrom(error: Error, when: When): { errors: DraftErrors; complete: boolean } {
+  const named = error instanceof ProblemError ? (error.problem.errors ?? []) : [];
   const errors: DraftErrors = {};
-  for (const { field, message } of error.problem.errors ?? []) {
-    const known = API_FIELDS[field.replace(/^[$/.]+/, "")];
-    if (known !== undefined) errors[known] ??= message;
+  let complete = named.length > 0;
+  for (const { field, message } of named) {
+    const known = API_FIELDS[field];
+    const hidden = (known === "at" && when !== "at") || (known === "minutes" && when !== "in");
+    if (known === undefined || hidden) complete = false;
+    else errors[known] ??= message;
   }
-  return errors;
+  return { errors, complete };
 }
 
 /** A whole number within bounds; nothing when left empty. */

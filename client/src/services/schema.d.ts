@@ -4,6 +4,23 @@
  */
 
 export interface paths {
+    "/api/schedule": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Schedules a task. */
+        post: operations["schedule"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/stats": {
         parameters: {
             query?: never;
@@ -11,6 +28,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
+        /** Counts tasks and lists workers. */
         get: operations["stats"];
         put?: never;
         post?: never;
@@ -20,32 +38,73 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/workers/scale": {
+    "/api/status": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /** Shows one task. */
+        get: operations["status"];
         put?: never;
-        post: operations["scale"];
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
         patch?: never;
         trace?: never;
     };
-    "/api/workers/kill": {
+    "/api/tasks": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /** Lists tasks, newest first. */
+        get: operations["tasks"];
         put?: never;
-        post: operations["kill"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Follows changes as server-sent events.
+         * @description `tasks` has `{"tasks": [{"id", "status", "assigned_worker_name"}]}`, `workers` has
+         *     `{"workers": [{"name", "status"}]}`, and `resync`, with `{}`, says that changes may have been missed: fetch again
+         *     what is shown.
+         */
+        get: operations["events"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/fleet": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows how many workers there are to be. */
+        get: operations["fleet"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -59,8 +118,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
+        /** Lists tasks, newest first. */
         get: operations["list_tasks"];
         put?: never;
+        /** Submits one task (an object) or up to 1,000 (an array): all of them are stored, or none. */
         post: operations["submit_tasks"];
         delete?: never;
         options?: never;
@@ -75,7 +136,25 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
+        /** Shows one task. */
         get: operations["get_task"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/tasks/{id}/attempts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the attempts of a task. */
+        get: operations["list_attempts"];
         put?: never;
         post?: never;
         delete?: never;
@@ -93,39 +172,8 @@ export interface paths {
         };
         get?: never;
         put?: never;
+        /** Cancels a task. One that runs is stopped by its worker, and is `cancelled` once it has stopped. */
         post: operations["cancel_task"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/tasks/{id}/retry": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        post: operations["retry_task"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/tasks/{id}/attempts": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get: operations["list_attempts"];
-        put?: never;
-        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -139,6 +187,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
+        /**
+         * Shows what the latest attempt has printed so far, or another one: standard output and standard error, in the order
+         *     in which they came.
+         */
         get: operations["output"];
         put?: never;
         post?: never;
@@ -155,9 +207,33 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
+        /**
+         * Follows what a command prints as server-sent events, from its start to its end.
+         * @description `output` has `{"attempt", "seq", "stream", "text"}`, where `seq` counts from 0 in each attempt and `stream` is
+         *     `stdout`, `stderr` or `note` (a remark of the worker's, as where output was cut). `end` has
+         *     `{"status", "exit_code", "signal", "error_message"}` and is the last. Without `attempt` it waits for the start and goes
+         *     on with the next attempt until the task has ended; with it, it ends with that attempt.
+         */
         get: operations["output_stream"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/tasks/{id}/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Schedules a failed or cancelled task again, due now, with its history kept. */
+        post: operations["retry_task"];
         delete?: never;
         options?: never;
         head?: never;
@@ -171,6 +247,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
+        /** Lists the workers. */
         get: operations["list_workers"];
         put?: never;
         post?: never;
@@ -180,14 +257,15 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/fleet": {
+    "/api/workers": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        get: operations["fleet"];
+        /** Lists the workers. */
+        get: operations["workers"];
         put?: never;
         post?: never;
         delete?: never;
@@ -196,14 +274,66 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/events": {
+    "/api/workers/kill": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        get: operations["events"];
+        get?: never;
+        put?: never;
+        /** Stops one worker, and makes the fleet smaller by it. */
+        post: operations["kill"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/workers/scale": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Makes the fleet this large. Workers that go finish what they run first. */
+        post: operations["scale"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/healthz": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Says that the API lives, whatever else does. */
+        get: operations["healthz"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/readyz": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Says whether Postgres and RabbitMQ answer, within 2 seconds. */
+        get: operations["readyz"];
         put?: never;
         post?: never;
         delete?: never;
@@ -216,243 +346,689 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description The API lives. */
+        Alive: {
+            /** @description Always `ok`. */
+            status: string;
+        };
+        /** @description One start of a task and what came of it. */
+        Attempt: {
+            /**
+             * Format: int32
+             * @description Which start it was, from 1.
+             */
+            attempt: number;
+            /** @description What went wrong. */
+            error_message?: string | null;
+            /**
+             * Format: int32
+             * @description The exit code, if it exited.
+             */
+            exit_code?: number | null;
+            /**
+             * Format: date-time
+             * @description When it ended.
+             */
+            finished_at?: string | null;
+            /**
+             * @description How it ended, or that it has not yet.
+             * @enum {string}
+             */
+            outcome: "running" | "completed" | "failed" | "cancelled" | "timed_out" | "lost";
+            /**
+             * Format: date-time
+             * @description When a worker was chosen.
+             */
+            picked_at?: string | null;
+            /**
+             * Format: date-time
+             * @description When it was due.
+             */
+            scheduled_at: string;
+            /**
+             * Format: int32
+             * @description The signal, if one ended it.
+             */
+            signal?: number | null;
+            /**
+             * Format: date-time
+             * @description When its start was committed.
+             */
+            started_at?: string | null;
+            /**
+             * Format: int32
+             * @description The id of the worker that ran it.
+             */
+            worker?: number | null;
+            /** @description That worker's name. */
+            worker_name?: string | null;
+        };
+        /** @description The attempts of a task. */
+        AttemptList: {
+            /** @description Oldest first, the latest last. */
+            attempts: components["schemas"]["Attempt"][];
+        };
+        /**
+         * @description How a task is run.
+         * @enum {string}
+         */
+        ExecutorKind: "process" | "simulate";
+        /** @description What is wrong with one field of a submission, and what is allowed. */
+        FieldError: {
+            /** @description The field, as a path: `command`, `env.PATH`, `[3].priority`. */
+            field: string;
+            /** @description What is wrong with it and what is allowed. */
+            message: string;
+        };
+        /** @description How many workers there are to be. */
+        Fleet: {
+            /**
+             * Format: int32
+             * @description How many there are to be; nothing where this API does not decide it.
+             */
+            desired?: number | null;
+            kind: ("processes" | "none") & Record<string, never>;
+            /**
+             * Format: int32
+             * @description The most that can be asked for.
+             */
+            max: number;
+            /**
+             * Format: int32
+             * @description The fewest that can be asked for.
+             */
+            min: number;
+        };
+        /** @description Which worker is to stop. */
+        KillRequest: {
+            /** @description Its name. */
+            name: string;
+        };
+        /** @description Which worker was told to stop. */
+        KillResult: {
+            /** @description The same in words. */
+            message: string;
+            /** @description Its name. */
+            name: string;
+        };
+        /** @description What went wrong, as RFC 9457 describes it. */
+        Problem: {
+            /** @description What went wrong here, for people. */
+            detail: string;
+            /** @description What is wrong with each field, and what is allowed. */
+            errors?: components["schemas"]["FieldError"][];
+            /**
+             * Format: int32
+             * @description The HTTP status.
+             */
+            status: number;
+            /** @description The status in words. */
+            title: string;
+            /** @description `about:blank`: the status says what kind of problem it is. */
+            type: string;
+        };
+        /** @description What the API needs, each `ok` or what is the matter with it. */
+        Readiness: {
+            /** @description Without it nothing works. */
+            postgres: string;
+            /** @description Without it nothing starts. */
+            rabbitmq: string;
+        };
+        /** @description How many workers there are to be. */
+        ScaleRequest: {
+            /**
+             * Format: int32
+             * @description 1 to 50.
+             */
+            count: number;
+        };
+        /** @description What a scaling set in motion. */
+        ScaleResult: {
+            /**
+             * Format: int32
+             * @description How many workers there are to be.
+             */
+            count: number;
+            /** @description The names of those that finish what they run and then go. */
+            draining: string[];
+            /** @description The same in words. */
+            message: string;
+            /** @description The names of those that were started. */
+            started: string[];
+        };
+        /** @description A task that was taken in. */
+        Scheduled: {
+            /**
+             * Format: date-time
+             * @description When it is due.
+             */
+            scheduled_at: string;
+            /** @description `scheduled`. */
+            status: components["schemas"]["TaskStatus"];
+            /**
+             * Format: uuid
+             * @description Its id.
+             */
+            task_id: string;
+        };
+        /** @description A task as `/api/tasks` shows it. */
+        SeedTask: {
+            /**
+             * Format: int32
+             * @description The id of its worker.
+             */
+            assignedWorker?: number | null;
+            /** @description The name of its worker. */
+            assignedWorkerName?: string | null;
+            /**
+             * Format: int32
+             * @description How often it was started.
+             */
+            attempt: number;
+            /**
+             * Format: date-time
+             * @description When it was cancelled.
+             */
+            cancelledAt?: string | null;
+            /** @description The command. */
+            command: string;
+            /**
+             * Format: date-time
+             * @description When it completed.
+             */
+            completedAt?: string | null;
+            /**
+             * Format: date-time
+             * @description When it was taken in.
+             */
+            createdAt: string;
+            /** @description What went wrong. */
+            errorMessage?: string | null;
+            /**
+             * Format: date-time
+             * @description When it failed.
+             */
+            failedAt?: string | null;
+            /**
+             * Format: uuid
+             * @description Its id.
+             */
+            id: string;
+            /**
+             * Format: int32
+             * @description How often it is started at most.
+             */
+            maxAttempts: number;
+            /**
+             * Format: date-time
+             * @description When a worker was chosen.
+             */
+            pickedAt?: string | null;
+            /**
+             * Format: int32
+             * @description Higher goes first.
+             */
+            priority: number;
+            /**
+             * Format: date-time
+             * @description When it is due.
+             */
+            scheduledAt: string;
+            /**
+             * Format: date-time
+             * @description When it was started.
+             */
+            startedAt?: string | null;
+            /** @description Where it is in its life. */
+            status: components["schemas"]["TaskStatus"];
+        };
+        /** @description One page of tasks, newest first. */
+        SeedTaskPage: {
+            /** @description What to give as `cursor` for the next page; nothing: this is the last one. */
+            next_cursor?: string | null;
+            /** @description The tasks. */
+            tasks: components["schemas"]["SeedTask"][];
+        };
+        /** @description A worker as `/api/workers` shows it. */
+        SeedWorker: {
+            /**
+             * Format: int64
+             * @description How many it holds that have not started.
+             */
+            assigned: number;
+            /**
+             * Format: uuid
+             * @description What it runs; of several tasks, the one that has run longest.
+             */
+            currentTaskId?: string | null;
+            /**
+             * Format: int32
+             * @description Its id.
+             */
+            id: number;
+            /**
+             * Format: date-time
+             * @description Its last heartbeat or finish.
+             */
+            lastActiveAt: string;
+            /** @description Its name. */
+            name: string;
+            /**
+             * Format: int64
+             * @description How many it runs now.
+             */
+            running: number;
+            /**
+             * Format: int32
+             * @description How many tasks it runs at once.
+             */
+            slots: number;
+            /**
+             * Format: date-time
+             * @description When it started.
+             */
+            startedAt: string;
+            /** @description `idle`, `busy`, `draining` or `offline`. */
+            status: string;
+            /**
+             * Format: int64
+             * @description How many tasks it has completed.
+             */
+            tasksCompleted: number;
+            /**
+             * Format: int64
+             * @description How many tasks ended as failed at it.
+             */
+            tasksFailed: number;
+        };
+        /** @description Every worker. */
+        SeedWorkerList: {
+            /** @description Those that are there or were during the last day. */
+            workers: components["schemas"]["SeedWorker"][];
+        };
+        /** @description What a simulated task does. The defaults are those of the original system: 2 s assigned, 5 s running. */
+        SimulateOptions: {
+            /**
+             * @description Whether it fails.
+             * @default false
+             */
+            fail?: boolean;
+            /**
+             * Format: int32
+             * @description Milliseconds between the start and the end.
+             * @default 5000
+             */
+            run_ms?: number;
+            /**
+             * Format: int32
+             * @description Milliseconds between the assignment and the start.
+             * @default 2000
+             */
+            wait_ms?: number;
+        };
+        /** @description How many tasks there are in each state, and the workers. */
+        Stats: {
+            /**
+             * Format: int64
+             * @description Cancelled.
+             */
+            cancelled_tasks: number;
+            /**
+             * Format: int64
+             * @description Completed.
+             */
+            completed_tasks: number;
+            /**
+             * Format: int64
+             * @description Failed.
+             */
+            failed_tasks: number;
+            /**
+             * Format: int64
+             * @description Scheduled or assigned.
+             */
+            pending_tasks: number;
+            /**
+             * Format: int64
+             * @description Running.
+             */
+            running_tasks: number;
+            /**
+             * Format: int64
+             * @description All of them.
+             */
+            total_tasks: number;
+            /** @description As `/api/workers` shows them. */
+            workers: components["schemas"]["SeedWorker"][];
+        };
+        /** @description A task and its times. */
+        Status: {
+            /**
+             * Format: int32
+             * @description The id of its worker.
+             */
+            assigned_worker?: number | null;
+            /** @description The name of its worker. */
+            assigned_worker_name?: string | null;
+            /**
+             * Format: int32
+             * @description How often it was started.
+             */
+            attempt: number;
+            /**
+             * Format: date-time
+             * @description When it was cancelled.
+             */
+            cancelled_at?: string | null;
+            /** @description The command. */
+            command: string;
+            /**
+             * Format: date-time
+             * @description When it completed.
+             */
+            completed_at?: string | null;
+            /**
+             * Format: date-time
+             * @description When it was taken in.
+             */
+            created_at: string;
+            /** @description What went wrong. */
+            error_message?: string | null;
+            /**
+             * Format: int32
+             * @description The exit code, if it exited.
+             */
+            exit_code?: number | null;
+            /**
+             * Format: date-time
+             * @description When it failed.
+             */
+            failed_at?: string | null;
+            /**
+             * Format: int32
+             * @description How often it is started at most.
+             */
+            max_attempts: number;
+            /**
+             * Format: date-time
+             * @description When a worker was chosen.
+             */
+            picked_at?: string | null;
+            /**
+             * Format: int32
+             * @description Higher goes first.
+             */
+            priority: number;
+            /**
+             * Format: date-time
+             * @description When it is due.
+             */
+            scheduled_at: string;
+            /**
+             * Format: int32
+             * @description The signal, if one ended it.
+             */
+            signal?: number | null;
+            /**
+             * Format: date-time
+             * @description When it was started.
+             */
+            started_at?: string | null;
+            /** @description Where it is in its life. */
+            status: components["schemas"]["TaskStatus"];
+            /**
+             * Format: uuid
+             * @description Its id.
+             */
+            task_id: string;
+        };
+        /** @description A task as it is submitted. Exactly one of `command` and `argv` is given. */
+        SubmitTask: {
+            /**
+             * @description A program and its arguments, run directly, without a shell.
+             * @default null
+             */
+            argv?: string[] | null;
+            /**
+             * @description The command, run by `/bin/sh -c`. 1 to 65,536 bytes.
+             * @default null
+             */
+            command?: string | null;
+            /**
+             * Format: int64
+             * @description How long from now it is due, in seconds.
+             * @default null
+             */
+            delay_seconds?: number | null;
+            /**
+             * @description Environment variables to add.
+             * @default null
+             */
+            env?: {
+                [key: string]: string;
+            } | null;
+            /** @default null */
+            executor?: components["schemas"]["ExecutorKind"] | null;
+            /**
+             * Format: int64
+             * @description How often it is started at most; 1 to 100, 1 unless told.
+             * @default null
+             */
+            max_attempts?: number | null;
+            /**
+             * Format: int64
+             * @description Higher goes first; -100 to 100, 0 unless told.
+             * @default null
+             */
+            priority?: number | null;
+            /**
+             * Format: date-time
+             * @description When it is due: RFC 3339 with a zone. Now, if neither this nor `delay_seconds` is given.
+             * @default null
+             */
+            scheduled_at?: string | null;
+            /** @default null */
+            simulate?: components["schemas"]["SimulateOptions"] | null;
+            /**
+             * @description What the command reads from standard input; nothing unless told.
+             * @default null
+             */
+            stdin?: string | null;
+            /**
+             * Format: int64
+             * @description How long one run may take, in seconds. No limit unless told.
+             * @default null
+             */
+            timeout_seconds?: number | null;
+        };
+        /** @description A task: its latest attempt, and all that was asked for. */
+        Task: {
+            /** @description The program and its arguments, if it runs without a shell. */
+            argv?: string[] | null;
+            /**
+             * Format: int32
+             * @description The id of the worker that has it or had it last.
+             */
+            assigned_worker?: number | null;
+            /** @description That worker's name. */
+            assigned_worker_name?: string | null;
+            /**
+             * Format: int32
+             * @description How often it was started.
+             */
+            attempt: number;
+            /**
+             * Format: date-time
+             * @description When someone asked for it to be stopped.
+             */
+            cancel_requested_at?: string | null;
+            /**
+             * Format: date-time
+             * @description When it was cancelled.
+             */
+            cancelled_at?: string | null;
+            /** @description The command; of an `argv` task, the same quoted for a shell. */
+            command: string;
+            /**
+             * Format: date-time
+             * @description When it completed.
+             */
+            completed_at?: string | null;
+            /**
+             * Format: date-time
+             * @description When it was taken in.
+             */
+            created_at: string;
+            /** @description Environment variables that the task adds. */
+            env?: {
+                [key: string]: string;
+            } | null;
+            /** @description What went wrong in the last attempt that failed. */
+            error_message?: string | null;
+            /** @description `process` or `simulate`. */
+            executor: components["schemas"]["ExecutorKind"];
+            /**
+             * Format: int32
+             * @description The exit code of the last run, if it exited.
+             */
+            exit_code?: number | null;
+            /**
+             * Format: date-time
+             * @description When it failed.
+             */
+            failed_at?: string | null;
+            /**
+             * Format: date-time
+             * @description When it reached its end.
+             */
+            finished_at?: string | null;
+            /**
+             * Format: uuid
+             * @description Its id.
+             */
+            id: string;
+            /**
+             * Format: int32
+             * @description How often it is started at most.
+             */
+            max_attempts: number;
+            /**
+             * Format: date-time
+             * @description When a worker was chosen.
+             */
+            picked_at?: string | null;
+            /**
+             * Format: int32
+             * @description Higher goes first.
+             */
+            priority: number;
+            /**
+             * Format: date-time
+             * @description When it is due; of one that waits for its next attempt, when that is due.
+             */
+            scheduled_at: string;
+            /**
+             * Format: int32
+             * @description The signal that ended the last run, if one did.
+             */
+            signal?: number | null;
+            /**
+             * Format: date-time
+             * @description When its start was committed.
+             */
+            started_at?: string | null;
+            /** @description Where it is in its life. */
+            status: components["schemas"]["TaskStatus"];
+            /** @description Whether it is given something to read from standard input. */
+            stdin: boolean;
+            /**
+             * Format: int32
+             * @description The time limit of one run.
+             */
+            timeout_seconds?: number | null;
+        };
+        /** @description The tasks of one submission, in its order. */
+        TaskList: {
+            /** @description The tasks. */
+            tasks: components["schemas"]["Task"][];
+        };
+        /** @description One page of tasks, newest first. */
+        TaskPage: {
+            /** @description What to give as `cursor` for the next page; nothing: this is the last one. */
+            next_cursor?: string | null;
+            /** @description The tasks. */
+            tasks: components["schemas"]["Task"][];
+        };
         /**
          * @description Where a task is in its life.
          * @enum {string}
          */
         TaskStatus: "scheduled" | "assigned" | "running" | "completed" | "failed" | "cancelled";
-        /**
-         * @description What a worker is doing.
-         * @enum {string}
-         */
-        WorkerStatus: "idle" | "busy" | "draining" | "offline";
-        /**
-         * @description How a task is run.
-         * @enum {string}
-         */
-        Executor: "process" | "simulate";
-        /**
-         * @description How an attempt ended.
-         * @enum {string}
-         */
-        AttemptOutcome: "running" | "completed" | "failed" | "cancelled" | "timed_out" | "lost";
-        /** @description A task, its latest attempt included. */
-        Task: {
-            /** Format: uuid */
-            id: string;
-            command: string;
-            argv?: string[] | null;
-            executor: components["schemas"]["Executor"];
-            status: components["schemas"]["TaskStatus"];
-            /** Format: int32 */
-            priority: number;
-            /** Format: date-time */
-            created_at: string;
-            /** Format: date-time */
-            scheduled_at: string;
-            /** Format: date-time */
-            picked_at?: string | null;
-            /** Format: date-time */
-            started_at?: string | null;
-            /** Format: date-time */
-            finished_at?: string | null;
-            /** Format: date-time */
-            completed_at?: string | null;
-            /** Format: date-time */
-            failed_at?: string | null;
-            /** Format: date-time */
-            cancelled_at?: string | null;
-            /** Format: date-time */
-            cancel_requested_at?: string | null;
-            /** Format: int32 */
-            assigned_worker?: number | null;
-            assigned_worker_name?: string | null;
-            /** Format: int32 */
-            attempt: number;
-            /** Format: int32 */
-            max_attempts: number;
-            /** Format: int32 */
-            timeout_seconds?: number | null;
-            /** Format: int32 */
-            exit_code?: number | null;
-            /** Format: int32 */
-            signal?: number | null;
-            error_message?: string | null;
-            env?: {
-                [key: string]: string;
-            } | null;
-            /** @description Whether the task was given standard input. */
-            stdin: boolean;
-        };
-        /** @description One page of tasks, newest first. */
-        TaskPage: {
-            tasks: components["schemas"]["Task"][];
-            next_cursor?: string | null;
-        };
-        /** @description The tasks of one submission, in its order. */
-        TaskList: {
-            tasks: components["schemas"]["Task"][];
-        };
-        /** @description What a simulated task does. */
-        Simulate: {
-            /** Format: int64 */
-            wait_ms?: number | null;
-            /** Format: int64 */
-            run_ms?: number | null;
-            fail?: boolean | null;
-        };
-        /** @description A task to submit: exactly one of `command` and `argv`. */
-        SubmitTask: {
-            command?: string | null;
-            argv?: string[] | null;
-            /** Format: date-time */
-            scheduled_at?: string | null;
-            /** Format: int64 */
-            delay_seconds?: number | null;
-            /** Format: int32 */
-            priority?: number | null;
-            /** Format: int32 */
-            timeout_seconds?: number | null;
-            /** Format: int32 */
-            max_attempts?: number | null;
-            env?: {
-                [key: string]: string;
-            } | null;
-            stdin?: string | null;
-            executor?: null | components["schemas"]["Executor"];
-            simulate?: null | components["schemas"]["Simulate"];
-        };
-        /** @description One start of a task. */
-        Attempt: {
-            /** Format: int32 */
-            attempt: number;
-            /** Format: int32 */
-            worker?: number | null;
-            worker_name?: string | null;
-            /** Format: date-time */
-            scheduled_at: string;
-            /** Format: date-time */
-            picked_at?: string | null;
-            /** Format: date-time */
-            started_at?: string | null;
-            /** Format: date-time */
-            finished_at?: string | null;
-            outcome: components["schemas"]["AttemptOutcome"];
-            /** Format: int32 */
-            exit_code?: number | null;
-            /** Format: int32 */
-            signal?: number | null;
-            error_message?: string | null;
-        };
-        /** @description Attempts, oldest first. */
-        AttemptList: {
-            attempts: components["schemas"]["Attempt"][];
-        };
-        /** @description A worker. */
+        /** @description A worker as it is shown. */
         Worker: {
-            /** Format: int32 */
-            id: number;
-            name: string;
-            status: components["schemas"]["WorkerStatus"];
-            /** Format: int32 */
-            slots: number;
-            /** Format: int32 */
-            running: number;
-            /** Format: int32 */
+            /**
+             * Format: int64
+             * @description How many it holds that have not started.
+             */
             assigned: number;
+            /** @description What it runs now, the longest-running first. */
             current_task_ids: string[];
-            /** Format: int64 */
-            tasks_completed: number;
-            /** Format: int64 */
-            tasks_failed: number;
-            host?: string | null;
-            /** Format: int32 */
-            pid?: number | null;
-            version?: string | null;
-            /** Format: date-time */
-            started_at: string;
-            /** Format: date-time */
-            last_active_at: string;
-        };
-        /** @description Workers by name. */
-        WorkerList: {
-            workers: components["schemas"]["Worker"][];
-        };
-        /** @description A worker as `/api/workers` shows it. */
-        SeedWorker: {
-            /** Format: int32 */
+            /** @description The machine it is on. */
+            host: string;
+            /**
+             * Format: int32
+             * @description Its id, which tasks name as `assigned_worker`.
+             */
             id: number;
+            /**
+             * Format: date-time
+             * @description Its last heartbeat or finish.
+             */
+            last_active_at: string;
+            /** @description Its name. */
             name: string;
-            status: components["schemas"]["WorkerStatus"];
-            /** Format: uuid */
-            currentTaskId?: string | null;
-            /** Format: int64 */
-            tasksCompleted: number;
-            /** Format: date-time */
-            lastActiveAt: string;
+            /**
+             * Format: int32
+             * @description Its process id there.
+             */
+            pid: number;
+            /**
+             * Format: int64
+             * @description How many it runs now.
+             */
+            running: number;
+            /**
+             * Format: int32
+             * @description How many tasks it runs at once.
+             */
+            slots: number;
+            /**
+             * Format: date-time
+             * @description When this incarnation started.
+             */
+            started_at: string;
+            /**
+             * @description What it does: works, waits, takes nothing new, or is gone.
+             * @enum {string}
+             */
+            status: "idle" | "busy" | "draining" | "offline";
+            /**
+             * Format: int64
+             * @description How many tasks it has completed.
+             */
+            tasks_completed: number;
+            /**
+             * Format: int64
+             * @description How many tasks ended as failed at it.
+             */
+            tasks_failed: number;
+            /** @description Its version. */
+            version: string;
         };
-        /** @description Counts of tasks by status; pending is scheduled and assigned. */
-        Stats: {
-            /** Format: int64 */
-            total_tasks: number;
-            /** Format: int64 */
-            pending_tasks: number;
-            /** Format: int64 */
-            running_tasks: number;
-            /** Format: int64 */
-            completed_tasks: number;
-            /** Format: int64 */
-            failed_tasks: number;
-            /** Format: int64 */
-            cancelled_tasks: number;
-            workers: components["schemas"]["SeedWorker"][];
-        };
-        /** @description The fleet's wanted size, and who controls it. */
-        Fleet: {
-            /** @enum {string} */
-            kind: "processes" | "none";
-            /** Format: int32 */
-            desired?: number | null;
-            /** Format: int32 */
-            min: number;
-            /** Format: int32 */
-            max: number;
-        };
-        /** @description The wanted number of workers. */
-        ScaleRequest: {
-            /** Format: int32 */
-            count: number;
-        };
-        /** @description What a scaling set in motion. */
-        ScaleResult: {
-            /** Format: int32 */
-            count: number;
-            started: string[];
-            draining: string[];
-            message: string;
-        };
-        /** @description The worker to stop. */
-        KillRequest: {
-            name: string;
-        };
-        /** @description The worker that was stopped. */
-        KillResult: {
-            name: string;
-            message: string;
-        };
-        /** @description What is wrong with one field. */
-        FieldError: {
-            field: string;
-            message: string;
-        };
-        /** @description An error, as RFC 9457 describes it. */
-        Problem: {
-            type: string;
-            title: string;
-            /** Format: int32 */
-            status: number;
-            detail: string;
-            errors?: components["schemas"]["FieldError"][];
+        /** @description Every worker. */
+        WorkerList: {
+            /** @description Those that are there or were during the last day. */
+            workers: components["schemas"]["Worker"][];
         };
     };
     responses: never;
@@ -463,6 +1039,39 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    schedule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SubmitTask"];
+            };
+        };
+        responses: {
+            /** @description It is stored. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Scheduled"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     stats: {
         parameters: {
             query?: never;
@@ -472,7 +1081,6 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Counts. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -492,26 +1100,24 @@ export interface operations {
             };
         };
     };
-    scale: {
+    status: {
         parameters: {
-            query?: never;
+            query: {
+                /** @description The task. */
+                task_id: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
         };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["ScaleRequest"];
-            };
-        };
+        requestBody?: never;
         responses: {
-            /** @description Set in motion. */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ScaleResult"];
+                    "application/json": components["schemas"]["Status"];
                 };
             };
             /** @description What went wrong. */
@@ -525,26 +1131,91 @@ export interface operations {
             };
         };
     };
-    kill: {
+    tasks: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Only these statuses, joined by commas.
+                 * @example assigned,running
+                 */
+                status?: string;
+                /** @description Only those of the worker with this name. */
+                worker?: string;
+                /** @description Only those whose command has this in it, in any case of letters. */
+                q?: string;
+                /** @description How many at most; 100 unless told. */
+                limit?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SeedTaskPage"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    events: {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["KillRequest"];
-            };
-        };
+        requestBody?: never;
         responses: {
-            /** @description Stopped. */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["KillResult"];
+                    "text/event-stream": string;
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    fleet: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Fleet"];
                 };
             };
             /** @description What went wrong. */
@@ -561,15 +1232,18 @@ export interface operations {
     list_tasks: {
         parameters: {
             query?: {
-                /** @description Statuses, separated by commas. */
+                /**
+                 * @description Only these statuses, joined by commas.
+                 * @example assigned,running
+                 */
                 status?: string;
-                /** @description A worker's name. */
+                /** @description Only those of the worker with this name. */
                 worker?: string;
-                /** @description Part of the command. */
+                /** @description Only those whose command has this in it, in any case of letters. */
                 q?: string;
-                /** @description How many. */
+                /** @description How many at most; 100 unless told. */
                 limit?: number;
-                /** @description Where the page starts. */
+                /** @description `next_cursor` of the page before. */
                 cursor?: string;
             };
             header?: never;
@@ -578,7 +1252,6 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description A page. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -611,7 +1284,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Submitted. */
+            /** @description They are stored. */
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -636,78 +1309,13 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description The task's id. */
+                /** @description The task. */
                 id: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description The task. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Task"];
-                };
-            };
-            /** @description What went wrong. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    cancel_task: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /** @description The task's id. */
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description The task. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Task"];
-                };
-            };
-            /** @description What went wrong. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    retry_task: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /** @description The task's id. */
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description The task. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -732,20 +1340,50 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description The task's id. */
+                /** @description The task. */
                 id: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description Attempts. */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["AttemptList"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cancel_task: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The task. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Task"];
                 };
             };
             /** @description What went wrong. */
@@ -767,14 +1405,13 @@ export interface operations {
             };
             header?: never;
             path: {
-                /** @description The task's id. */
+                /** @description The task. */
                 id: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description Output. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -797,25 +1434,55 @@ export interface operations {
     output_stream: {
         parameters: {
             query?: {
-                /** @description Which attempt; the latest unless told. */
+                /** @description Only this attempt. */
                 attempt?: number;
             };
             header?: never;
             path: {
-                /** @description The task's id. */
+                /** @description The task. */
                 id: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description Output as it comes. */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
                     "text/event-stream": string;
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    retry_task: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The task. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Task"];
                 };
             };
             /** @description What went wrong. */
@@ -838,7 +1505,6 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Workers. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -858,7 +1524,7 @@ export interface operations {
             };
         };
     };
-    fleet: {
+    workers: {
         parameters: {
             query?: never;
             header?: never;
@@ -867,13 +1533,12 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The fleet. */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Fleet"];
+                    "application/json": components["schemas"]["SeedWorkerList"];
                 };
             };
             /** @description What went wrong. */
@@ -887,7 +1552,71 @@ export interface operations {
             };
         };
     };
-    events: {
+    kill: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["KillRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KillResult"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    scale: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ScaleRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScaleResult"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    healthz: {
         parameters: {
             query?: never;
             header?: never;
@@ -896,13 +1625,50 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Changes as they happen. */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "text/event-stream": string;
+                    "application/json": components["schemas"]["Alive"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    readyz: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Both answer. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Readiness"];
+                };
+            };
+            /** @description One does not. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Readiness"];
                 };
             };
             /** @description What went wrong. */

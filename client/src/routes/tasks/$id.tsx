@@ -50,14 +50,7 @@ function TaskDetail({ task }: { task: Task }) {
             <CardHeader title="Life cycle" />
             <LifecycleTimeline task={task} />
             <WaitingNote task={task} />
-            {task.error_message != null && task.status === "failed" && (
-              <p
-                data-testid="task-error"
-                className="rounded-b-lg border-t bg-failed/6 px-4 py-2 font-mono text-xs break-words whitespace-pre-wrap text-failed"
-              >
-                {task.error_message}
-              </p>
-            )}
+            <LastError task={task} />
           </Card>
           <Card>
             {shown === undefined ? (
@@ -100,6 +93,19 @@ function TaskDetail({ task }: { task: Task }) {
         </Card>
       </div>
     </>
+  );
+}
+
+/** Why the last attempt failed, also while the next one is awaited. */
+function LastError({ task }: { task: Task }) {
+  if (task.error_message == null || task.status === "completed" || task.status === "cancelled") return null;
+  return (
+    <p
+      data-testid="task-error"
+      className="rounded-b-lg border-t bg-failed/6 px-4 py-2 font-mono text-xs break-words whitespace-pre-wrap text-failed"
+    >
+      {task.status === "failed" ? task.error_message : `Attempt before: ${task.error_message}`}
+    </p>
   );
 }
 
