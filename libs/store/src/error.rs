@@ -6,6 +6,9 @@ pub enum Error {
     /// Postgres cannot be reached or cannot serve now: try again.
     #[error("Postgres is not available: {0}")]
     Unavailable(#[source] sqlx::Error),
+    /// The tables are not there yet: nothing has brought the schema up to date. Try again.
+    #[error("the schema is not there yet: start a coordinator, or run 'taskmaster migrate'")]
+    NotMigrated,
     /// Postgres refused the statement.
     #[error("Postgres refused a statement: {0}")]
     Refused(#[source] sqlx::Error),
@@ -21,7 +24,7 @@ impl Error {
     /// Whether the same call may succeed later, once Postgres is back.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Unavailable(_))
+        matches!(self, Self::Unavailable(_) | Self::NotMigrated)
     }
 
     /// Whether Postgres refused the data itself, so that the same data will be refused again.

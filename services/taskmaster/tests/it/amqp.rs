@@ -1,0 +1,163 @@
+//! Submissions over AMQP, from programs in any language.
+
+use std::path::Path;
+use std::process::Stdio;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use taskmaster_testkit::lapin::options::{BasicAckOptions, BasicGetOptions, BasicPublishOptions};
+use taskmaster_testkit::lapin::types::AMQPValue;
+use taskmaster_testkit::lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
+use taskmaster_testkit::{Stack, eventually};
+use tokio::process::Command;
+
+use crate::TASKMASTER;
+
+async fn connect(stack: &Stack) -> Result<Connection> {
+    Ok(Connection::connect(stack.amqp_url(), ConnectionProperties::default()).await?)
+}
+
+async fn publish(channel: &Channel, queue: &str, body: &[u8]) -> Result<()> {
+    let properties = BasicProperties::default().with_delivery_mode(2);
+    channel
+        .basic_publish(
+            "".into(),
+            queue.into(),
+            BasicPublishOptions::default(),
+            body,
+            properties,
+        )
+        .await?
+        .await?;
+    Ok(())
+}
+
+async fn completed(stack: &Stack, count: u64) -> Result<Value> {
+    eventually(&format!("{count} tasks are completed"), async || {
+        let (_, stats) = stack.api().get("/api/stats").await?;
+        Ok(if stats["completed_tasks"] == count {
+            Ok(stats)
+        } else {
+            Err(stats.to_string())
+        })
+    })
+    .await
+}
+
+#[tokio::test]
+async fn one_task_or_an_array_and_what_is_not_valid_is_kept_with_its_reason() -> Result<()> {
+    Stack::run(TASKMASTER, async |stack| {
+        let _worker = stack.worker("worker-1", &[]).await?;
+        let connection = connect(stack).await?;
+        let channel = connection.create_channel().await?;
+        let submissions = format!("{}.submissions", stack.prefix());
+        let rejected = format!("{}.rejected", stack.prefix());
+        publish(&channel, &submissions, br#"{"command": "true"}"#).await?;
+        publish(
+            &channel,
+            &submissions,
+            br#"[{"command": "true"}, {"argv": ["true"], "priority": 3}]"#,
+        )
+        .await?;
+        let invalid: [(&[u8], &str); 3] = [
+            (b"this is not JSON", "not JSON"),
+            (
+                br#"{"command": "true", "priority": 1000}"#,
+                "priority: must be -100 to 100",
+            ),
+            (
+                br#"[{"command": "true"}, {"command": ""}]"#,
+                "task 1: command: must not be empty",
+            ),
+        ];
+        for (body, _) in invalid {
+            publish(&channel, &submissions, body).await?;
+        }
+        completed(stack, 3).await?;
+        for (body, reason) in invalid {
+            let message = eventually("the rejected message is there", async || {
+                let got = channel
+                    .basic_get(rejected.clone().into(), BasicGetOptions::default())
+                    .await?;
+                Ok(got.ok_or_else(|| "nothing".to_owned()))
+            })
+            .await?;
+            assert_eq!(message.delivery.data, body, "it is kept unchanged");
+            let headers = message
+                .delivery
+                .properties
+                .headers()
+                .clone()
+                .context("no headers")?;
+            let told = match headers.inner().get("x-taskmaster-reason") {
+                Some(AMQPValue::LongString(text)) => text.to_string(),
+                other => format!("{other:?}"),
+            };
+            assert!(told.contains(reason), "{told}");
+            message
+                .delivery
+                .acker
+                .ack(BasicAckOptions::default())
+                .await?;
+        }
+        let (_, stats) = stack.api().get("/api/stats").await?;
+        assert_eq!(
+            stats["total_tasks"], 3,
+            "nothing of what was rejected was stored"
+        );
+        Ok(())
+    })
+    .await
+}
+
+async fn run_example(stack: &Stack, mut command: Command) -> Result<String> {
+    let output = command
+        .env("AMQP_URL", stack.amqp_url())
+        .env("TASKMASTER_PREFIX", stack.prefix())
+        .stdin(Stdio::null())
+        .output()
+        .await?;
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(
+        output.status.success(),
+        "{printed}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(printed)
+}
+
+fn example(name: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../examples")
+        .join(name)
+}
+
+#[tokio::test]
+async fn the_python_producer() -> Result<()> {
+    Stack::run(TASKMASTER, async |stack| {
+        let _worker = stack.worker("worker-1", &[]).await?;
+        let python =
+            std::env::var("TASKMASTER_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+        let mut command = Command::new(python);
+        command.arg(example("producer.py"));
+        let printed = run_example(stack, command).await?;
+        assert!(printed.contains("4 tasks"), "{printed}");
+        completed(stack, 4).await?;
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn the_node_producer() -> Result<()> {
+    Stack::run(TASKMASTER, async |stack| {
+        let _worker = stack.worker("worker-1", &[]).await?;
+        let mut command = Command::new("node");
+        command.arg(example("producer.mjs"));
+        let printed = run_example(stack, command).await?;
+        assert!(printed.contains("4 tasks"), "{printed}");
+        completed(stack, 4).await?;
+        Ok(())
+    })
+    .await
+}

@@ -1,0 +1,10 @@
+//! The whole system: the real executable on a real Postgres and a real RabbitMQ.
+
+mod amqp;
+mod coordinators;
+mod lifecycle;
+mod outage;
+mod rescue;
+
+/// The executable under test.
+const TASKMASTER: &str = env!("CARGO_BIN_EXE_taskmaster");
