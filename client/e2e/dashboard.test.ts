@@ -35,10 +35,11 @@ async function seen(locator: Locator): Promise<void> {
   await locator.waitFor({ state: "visible" });
 }
 
+/** The workers that stay: neither gone nor on their way. */
 async function workers(): Promise<Worker[]> {
   const response = await fetch(`${baseUrl()}/api/v1/workers`);
   const { workers: all } = (await response.json()) as components["schemas"]["WorkerList"];
-  return all.filter((worker) => worker.status !== "offline");
+  return all.filter((worker) => worker.status === "idle" || worker.status === "busy");
 }
 
 test("the dashboard is live and shows the fleet", async () => {

@@ -13,6 +13,8 @@ type ProblemAlertProps = {
 /** What went wrong, in the API's own words, and how to try again. */
 export function ProblemAlert({ error, onRetry, retrying = false, className }: ProblemAlertProps) {
   const problem = error instanceof ProblemError ? error.problem : undefined;
+  // The detail of a problem with one field is that field's message.
+  const unsaid = problem?.errors?.filter(({ message }) => !problem.detail.includes(message)) ?? [];
   return (
     <div
       role="alert"
@@ -25,7 +27,7 @@ export function ProblemAlert({ error, onRetry, retrying = false, className }: Pr
       <div className="min-w-0 flex-1">
         <p className="font-medium">{problem?.title ?? "Something went wrong"}</p>
         <p className="mt-0.5 break-words text-muted">{error.message}</p>
-        {problem?.errors?.map(({ field, message }) => (
+        {unsaid.map(({ field, message }) => (
           <p key={`${field} ${message}`} className="mt-0.5 text-muted">
             <code className="font-mono text-foreground">{field}</code>: {message}
           </p>

@@ -98,13 +98,13 @@ function TaskDetail({ task }: { task: Task }) {
 
 /** Why the last attempt failed, also while the next one is awaited. */
 function LastError({ task }: { task: Task }) {
-  if (task.error_message == null || task.status === "completed" || task.status === "cancelled") return null;
+  if (task.error_message == null || (task.status !== "failed" && task.status !== "scheduled")) return null;
   return (
     <p
       data-testid="task-error"
       className="rounded-b-lg border-t bg-failed/6 px-4 py-2 font-mono text-xs break-words whitespace-pre-wrap text-failed"
     >
-      {task.status === "failed" ? task.error_message : `Attempt before: ${task.error_message}`}
+      {task.status === "failed" ? task.error_message : `Last attempt: ${task.error_message}`}
     </p>
   );
 }
