@@ -67,6 +67,7 @@ impl Heartbeat {
                 }
                 Ok(Ok(None)) => {
                     self.held.stop_all(StopReason::LeaseLost);
+                    self.held.take_pending();
                     return Err(Superseded);
                 }
                 Ok(Err(error)) => tracing::debug!(%error, "heartbeat failed"),

@@ -24,7 +24,7 @@ use crate::WorkerConfig;
 use crate::capture::Capture;
 use crate::drain::drain;
 use crate::execute::{Settings, SharedCapture, execute};
-use crate::heartbeat::{Heartbeat, Superseded};
+use crate::heartbeat::Heartbeat;
 use crate::held::{Held, StopReason};
 use crate::reporter::{Captures, Report, Reporter};
 use crate::starter::Starter;
@@ -170,11 +170,11 @@ impl Worker {
         });
         let mut beating = tokio::spawn(beating);
 
-        let superseded = tokio::select! {
+        let outlived = tokio::select! {
             () = drain(&self.shutdown, &self.held, &self.pool, self.config.drain_grace()) => None,
             ended = &mut beating => Some(ended.context("the heartbeat panicked")?),
         };
-        if let Some(Err(Superseded)) = superseded {
+        if outlived.is_some() {
             self.shutdown.stop_now();
             self.held.until_empty().await;
         }
@@ -182,8 +182,10 @@ impl Worker {
         while parts.join_next().await.is_some() {}
         drop((reports, parts));
         reporter.await.context("the reporter panicked")?;
-        if let Some(Err(superseded)) = superseded {
-            return Err(superseded.into());
+        match outlived {
+            Some(ended) => ended?,
+            // A heartbeat that is under way must not arrive after the sign-off.
+            None => beating.await.context("the heartbeat panicked")??,
         }
         self.sign_off().await;
         Ok(())
