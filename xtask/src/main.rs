@@ -41,6 +41,8 @@ enum Command {
     Test(test::Arguments),
     /// Regenerate the committed .sqlx/: what the compiler checks the queries against.
     Prepare(prepare::Arguments),
+    /// Measure how soon a task starts on an idle system, on an optimised build.
+    Bench,
     /// Regenerate the committed OpenAPI document and the dashboard's types.
     Openapi,
 }
@@ -62,6 +64,17 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Up(arguments) => up::run_up(&arguments)?,
         Command::Test(arguments) => return test::run_test(&arguments),
         Command::Prepare(arguments) => prepare::run_prepare(&arguments)?,
+        Command::Bench => {
+            setup::run(setup::Purpose::Run)?;
+            client::build()?;
+            process::run(process::cargo().args([
+                "bench",
+                "--package",
+                "taskmaster",
+                "--bench",
+                "latency",
+            ]))?;
+        }
         Command::Openapi => openapi::run_openapi()?,
     }
     Ok(ExitCode::SUCCESS)
