@@ -6,7 +6,7 @@ use anyhow::Context;
 use reqwest::{RequestBuilder, Response, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 mod error;
 mod events;
@@ -14,7 +14,10 @@ mod model;
 
 pub(crate) use error::Error;
 pub(crate) use events::{Events, Signal};
-pub(crate) use model::{Attempt, Page, Stats, Task, Worker};
+pub(crate) use model::{Attempt, Done, Page, Stats, Task, Worker};
+
+/// An answer as the API wrote it: what `--json` prints.
+pub(crate) type Json = Box<RawValue>;
 
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 /// For a whole request and its answer; streams have none.
@@ -57,7 +60,7 @@ impl Client {
     ///
     /// # Errors
     /// See [`Error`].
-    pub(crate) async fn get(&self, path: &str, query: &[(&str, String)]) -> Result<Value, Error> {
+    pub(crate) async fn get(&self, path: &str, query: &[(&str, String)]) -> Result<Json, Error> {
         self.json(self.http.get(self.at(path)).query(query)).await
     }
 
@@ -70,14 +73,14 @@ impl Client {
         path: &str,
         query: &[(&str, String)],
     ) -> Result<T, Error> {
-        self.read(self.get(path, query).await?)
+        self.read(&self.get(path, query).await?)
     }
 
     /// Posts JSON.
     ///
     /// # Errors
     /// See [`Error`].
-    pub(crate) async fn post(&self, path: &str, body: &impl Serialize) -> Result<Value, Error> {
+    pub(crate) async fn post(&self, path: &str, body: &impl Serialize) -> Result<Json, Error> {
         self.json(self.http.post(self.at(path)).json(body)).await
     }
 
@@ -85,7 +88,7 @@ impl Client {
     ///
     /// # Errors
     /// See [`Error`].
-    pub(crate) async fn post_text(&self, path: &str, body: String) -> Result<Value, Error> {
+    pub(crate) async fn post_text(&self, path: &str, body: String) -> Result<Json, Error> {
         let request = self
             .http
             .post(self.at(path))
@@ -115,15 +118,15 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Unexpected`].
-    pub(crate) fn read<T: DeserializeOwned>(&self, value: Value) -> Result<T, Error> {
-        serde_json::from_value(value).map_err(|error| self.unexpected(error.to_string()))
+    pub(crate) fn read<T: DeserializeOwned>(&self, answer: &RawValue) -> Result<T, Error> {
+        serde_json::from_str(answer.get()).map_err(|error| self.unexpected(error.to_string()))
     }
 
     fn at(&self, path: &str) -> String {
         format!("{}{path}", self.base)
     }
 
-    async fn json(&self, request: RequestBuilder) -> Result<Value, Error> {
+    async fn json(&self, request: RequestBuilder) -> Result<Json, Error> {
         let response = self.send(request.timeout(PATIENCE)).await?;
         let body = response
             .bytes()

@@ -9,7 +9,6 @@ use secrecy::SecretString;
 use taskmaster_api::AllowedHost;
 use taskmaster_fleet::{MAX_WORKERS, MIN_WORKERS};
 use taskmaster_runtime::Shutdown;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::commands::services::LogArgs;
 use crate::output::Terminal;
@@ -21,6 +20,7 @@ mod logs;
 mod readiness;
 mod running;
 mod servers;
+mod slot;
 
 /// Start everything on this machine: Postgres, RabbitMQ, the API, a coordinator and workers
 #[derive(Debug, clap::Args)]
@@ -93,15 +93,19 @@ impl Args {
             () = shutdown.drain.cancelled() => Ok(()),
             ended = live(&mut running, &self, &folder, &mut terminal) => ended,
         };
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
         let third = async {
             shutdown.now.cancelled().await;
-            tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+            // Made only now, so that the second one is not taken for the third.
+            Shutdown::on_signals()?.drain.cancelled().await;
+            anyhow::Ok(ExitCode::from(130))
         };
         tokio::select! {
-            () = running.stop(&shutdown, &mut terminal) => outcome.map(|()| ExitCode::SUCCESS),
-            () = third => Ok(ExitCode::from(130)),
+            () = running.stop(&shutdown, &mut terminal) => {
+                outcome?;
+                terminal.note("everything is stopped");
+                Ok(ExitCode::SUCCESS)
+            }
+            code = third => code,
         }
     }
 }

@@ -93,3 +93,69 @@ impl Events {
         self.source = None;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Answers one request on `listener` with this, and closes the connection.
+    async fn answer(listener: &TcpListener, head: &str, body: &str) {
+        let (mut connection, _) = listener.accept().await.unwrap();
+        let mut request = vec![0; 4096];
+        assert!(connection.read(&mut request).await.unwrap() > 0);
+        let text = format!("HTTP/1.1 {head}\r\nconnection: close\r\n\r\n{body}");
+        connection.write_all(text.as_bytes()).await.unwrap();
+        connection.shutdown().await.unwrap();
+    }
+
+    async fn next(events: &mut Events) -> String {
+        match events.next().await {
+            Ok(Signal::Connected) => "connected".to_owned(),
+            Ok(Signal::Lost) => "lost".to_owned(),
+            Ok(Signal::Event(event)) => format!("{} {}", event.event, event.data),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_is_cut_comes_back_until_it_is_refused() {
+        rustls::crypto::ring::default_provider()
+            .install_default()
+            .ok();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tokio::spawn(async move {
+            let stream = "200 OK\r\ncontent-type: text/event-stream";
+            // The second event is cut in the middle: it never was one.
+            answer(&listener, stream, "event: a\ndata: 1\n\nevent: b\nda").await;
+            answer(&listener, "503 Service Unavailable", r#"{"title":"away"}"#).await;
+            answer(&listener, stream, ": a comment\n\nevent: b\ndata: 2\n\n").await;
+            answer(&listener, "404 Not Found", r#"{"title":"gone"}"#).await;
+        });
+        let client = Client::new(&format!("http://{address}").parse().unwrap()).unwrap();
+        let mut events = client.events("/events", &[]);
+        for expected in ["connected", "a 1", "lost", "connected", "b 2", "gone"] {
+            assert_eq!(next(&mut events).await, expected);
+        }
+        server.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_api_that_was_never_there_is_an_error() {
+        rustls::crypto::ring::default_provider()
+            .install_default()
+            .ok();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let client = Client::new(&format!("http://{address}").parse().unwrap()).unwrap();
+        let told = next(&mut client.events("/events", &[])).await;
+        assert!(
+            told.contains("taskmaster up") && told.contains(&address.to_string()),
+            "{told}"
+        );
+    }
+}

@@ -2,9 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
-use serde_json::Value;
 use taskmaster_core::TaskStatus;
 use uuid::Uuid;
+
+use super::Json;
 
 /// A task.
 #[derive(Debug, Clone, Deserialize)]
@@ -67,7 +68,7 @@ impl Worker {
 /// A page of a list of tasks, as they came.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Page {
-    pub(crate) tasks: Vec<Value>,
+    pub(crate) tasks: Vec<Json>,
     pub(crate) next_cursor: Option<String>,
 }
 
@@ -80,4 +81,10 @@ pub(crate) struct Stats {
     pub(crate) completed_tasks: u64,
     pub(crate) failed_tasks: u64,
     pub(crate) cancelled_tasks: u64,
+}
+
+/// What a scaling or a kill did, in words.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Done {
+    pub(crate) message: String,
 }

@@ -34,7 +34,7 @@ impl Args {
         if self.client.json {
             terminal.json(&answer)?;
         } else {
-            let task: Task = client.read(answer)?;
+            let task: Task = client.read(&answer)?;
             let state = if task.status.is_final() {
                 task.status.as_str()
             } else {

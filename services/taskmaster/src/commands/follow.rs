@@ -4,7 +4,6 @@ use std::pin::pin;
 
 use anyhow::Context;
 use serde::Deserialize;
-use serde_json::Value;
 use uuid::Uuid;
 
 use crate::client::{Client, Signal};
@@ -105,8 +104,7 @@ pub(super) async fn follow(
             }
             "end" => {
                 if json {
-                    terminal
-                        .json(&serde_json::from_str::<Value>(&event.data).with_context(odd)?)?;
+                    terminal.line(&event.data)?;
                 }
                 return Ok(Followed::Ended(
                     serde_json::from_str(&event.data).with_context(odd)?,

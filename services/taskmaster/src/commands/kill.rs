@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use crate::cli::ClientArgs;
-use crate::client::Client;
+use crate::client::{Client, Done};
 use crate::output::Terminal;
 
-/// Kill one worker; what it ran is rescued
+/// Stop one worker; what it does not finish soon is handed back to run elsewhere
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The worker's name
@@ -18,7 +18,7 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// Kills it.
+    /// Stops it.
     ///
     /// # Errors
     /// When there is no worker of that name in the fleet, or the API is away.
@@ -28,9 +28,11 @@ impl Args {
             .post("/api/workers/kill", &json!({ "name": self.name }))
             .await?;
         let mut terminal = Terminal::new();
-        match answer["message"].as_str() {
-            Some(message) if !self.client.json => terminal.line(message)?,
-            _ => terminal.json(&answer)?,
+        if self.client.json {
+            terminal.json(&answer)?;
+        } else {
+            let done: Done = client.read(&answer)?;
+            terminal.line(done.message)?;
         }
         Ok(ExitCode::SUCCESS)
     }

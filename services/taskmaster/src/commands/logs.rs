@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -57,7 +58,7 @@ impl Args {
             .collect();
         let mut response = client.download(&path, &query).await?;
         let mut text = Vec::new();
-        while let Some(part) = response.chunk().await? {
+        while let Some(part) = response.chunk().await.context("the output was cut short")? {
             if self.client.json {
                 text.extend_from_slice(&part);
             } else {

@@ -34,7 +34,7 @@ impl Args {
         if self.client.json {
             terminal.json(&answer)?;
         } else {
-            let task: Task = client.read(answer)?;
+            let task: Task = client.read(&answer)?;
             terminal.line(format!("task {}: {}", task.id, task.status))?;
         }
         Ok(ExitCode::SUCCESS)

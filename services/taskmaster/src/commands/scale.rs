@@ -9,7 +9,7 @@ use tokio::time::{Instant, interval};
 
 use super::workers;
 use crate::cli::ClientArgs;
-use crate::client::Client;
+use crate::client::{Client, Done};
 use crate::output::Terminal;
 
 /// How long `--wait` waits.
@@ -42,9 +42,11 @@ impl Args {
             self.wait(&client).await?;
         }
         let mut terminal = Terminal::new();
-        match answer["message"].as_str() {
-            Some(message) if !self.client.json => terminal.line(message)?,
-            _ => terminal.json(&answer)?,
+        if self.client.json {
+            terminal.json(&answer)?;
+        } else {
+            let done: Done = client.read(&answer)?;
+            terminal.line(done.message)?;
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -26,7 +26,7 @@ impl Args {
             terminal.json(&answer)?;
             return Ok(ExitCode::SUCCESS);
         }
-        let stats: Stats = client.read(answer)?;
+        let stats: Stats = client.read(&answer)?;
         for (name, count) in [
             ("waiting", stats.pending_tasks),
             ("running", stats.running_tasks),

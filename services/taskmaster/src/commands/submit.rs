@@ -95,7 +95,7 @@ impl Args {
         if json {
             terminal.json(&answer)?;
         }
-        let task: Task = client.read(answer)?;
+        let task: Task = client.read(&answer)?;
         let due = relative(task.scheduled_at, now());
         if !follows {
             if !json {

@@ -38,7 +38,7 @@ impl Args {
             terminal.json(&answer)?;
             return Ok(ExitCode::SUCCESS);
         }
-        let task: Task = client.read(answer)?;
+        let task: Task = client.read(&answer)?;
         for (name, value) in facts(&task, now()) {
             terminal.line(format!("{name:<10}  {value}"))?;
         }

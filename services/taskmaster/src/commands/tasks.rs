@@ -49,7 +49,7 @@ impl Args {
                 if self.client.json {
                     terminal.json(&task)?;
                 } else {
-                    table.row(row(client.read(task)?, now));
+                    table.row(row(client.read(&task)?, now));
                 }
             }
             cursor = page.next_cursor;

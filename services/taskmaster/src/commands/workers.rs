@@ -3,10 +3,9 @@
 use std::process::ExitCode;
 
 use serde::Deserialize;
-use serde_json::Value;
 
 use crate::cli::ClientArgs;
-use crate::client::{Client, Worker};
+use crate::client::{Client, Json, Worker};
 use crate::output::{Table, Terminal, now, one_line, paint, relative};
 
 /// List the workers
@@ -39,7 +38,7 @@ impl Args {
         let client = Client::new(&self.client.api)?;
         let mut terminal = Terminal::new();
         if self.client.json {
-            let answer: Answer<Value> = client.get_as("/api/v1/workers", &[]).await?;
+            let answer: Answer<Json> = client.get_as("/api/v1/workers", &[]).await?;
             for worker in &answer.workers {
                 terminal.json(worker)?;
             }

@@ -38,7 +38,7 @@ impl DataFolder {
             .mode(0o755)
             .create(&path)
             .with_context(hint)?;
-        let lock = lock(&path).with_context(hint)?;
+        let lock = lock(&path)?;
         Ok(Self { path, _lock: lock })
     }
 
@@ -81,27 +81,38 @@ fn usual() -> anyhow::Result<PathBuf> {
 }
 
 fn lock(folder: &Path) -> anyhow::Result<File> {
+    let file = folder.join("up.lock");
+    let cannot = || {
+        format!(
+            "cannot use {}: choose another folder with --data-dir",
+            file.display()
+        )
+    };
     let mut lock = OpenOptions::new()
         .read(true)
         .write(true)
         .create(true)
         .truncate(false)
         .mode(0o600)
-        .open(folder.join("up.lock"))?;
+        .open(&file)
+        .with_context(cannot)?;
     match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
         Err(Errno::WOULDBLOCK) => {
             let mut owner = String::new();
             lock.read_to_string(&mut owner).ok();
             bail!(
-                "another taskmaster up (pid {}) uses it already",
+                "{} is in use by another taskmaster up (pid {}): stop that one, or choose another folder with --data-dir",
+                folder.display(),
                 owner.trim()
             );
         }
-        Err(error) => return Err(error.into()),
+        Err(error) => return Err(error).with_context(cannot),
     }
-    lock.set_len(0)?;
-    writeln!(lock, "{}", std::process::id())?;
+    let sign = lock
+        .set_len(0)
+        .and_then(|()| writeln!(lock, "{}", std::process::id()));
+    sign.with_context(cannot)?;
     Ok(lock)
 }
 

@@ -32,7 +32,10 @@ pub(super) fn init(format: LogFormat, folder: &Path) -> anyhow::Result<()> {
     let filter = |unless_told: &str| {
         EnvFilter::try_from_env("TASKMASTER_LOG").unwrap_or_else(|_| EnvFilter::new(unless_told))
     };
-    let (to_file, to_terminal) = (filter("info,lapin=error"), filter("warn,lapin=error"));
+    let (to_file, to_terminal) = (
+        filter("info,lapin=error,sqlx=warn"),
+        filter("warn,lapin=off,sqlx=error"),
+    );
     let file = fmt::layer().with_ansi(false).with_writer(file);
     let terminal = fmt::layer()
         .with_ansi(std::io::stderr().is_terminal())

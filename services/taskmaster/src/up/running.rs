@@ -62,9 +62,8 @@ impl Running {
             .servers
             .start(
                 folder.path(),
-                args.database_url.clone(),
-                args.amqp_url.clone(),
-                terminal,
+                given(&args.database_url),
+                given(&args.amqp_url),
             )
             .await?;
         config.store = StoreConfig::new(addresses.database_url.clone(), CONNECTIONS);
@@ -130,8 +129,7 @@ impl Running {
                 Err(error) => tracing::error!(%error, "a service panicked"),
             }
         }
-        self.servers.stop(terminal).await;
-        terminal.note("stopped");
+        self.servers.stop(&shutdown.now, terminal).await;
     }
 
     fn fleet_config(
@@ -171,6 +169,11 @@ impl Running {
             output: Output::Files(logs),
         })
     }
+}
+
+/// An empty address is as good as none: that is how a variable is unset in many a configuration.
+fn given(url: &Option<SecretString>) -> Option<SecretString> {
+    url.clone().filter(|url| !url.expose_secret().is_empty())
 }
 
 async fn first_end(

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::process::ExitStatus;
-use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -12,14 +11,15 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::slot::Slot;
 use crate::GUARD;
 use crate::output::Terminal;
 
 /// The servers that are ours; none of those that someone else runs.
 #[derive(Debug, Default)]
 pub(super) struct Servers {
-    postgres: Option<Arc<Postgres>>,
-    rabbitmq: Option<Arc<RabbitMq>>,
+    postgres: Slot<Postgres>,
+    rabbitmq: Slot<RabbitMq>,
     watchers: TaskTracker,
     stopping: CancellationToken,
 }
@@ -40,26 +40,18 @@ impl Servers {
         folder: &Path,
         database_url: Option<SecretString>,
         amqp_url: Option<SecretString>,
-        terminal: &mut Terminal,
-    ) -> Result<Addresses, taskmaster_embedded::Error> {
-        let begin = Instant::now();
-        let seconds = move || format!("ready ({:.1} s)", begin.elapsed().as_secs_f64());
-        for (what, given) in [("Postgres", &database_url), ("RabbitMQ", &amqp_url)] {
-            if given.is_none() {
-                terminal.note(format!("starting {what} …"));
-            }
-        }
+    ) -> anyhow::Result<Addresses> {
         let postgres = async {
             if let Some(url) = database_url {
                 return Ok(url);
             }
             let mut config = PostgresConfig::new(folder.join("postgres"));
             config.guard = guard();
-            let postgres = Arc::new(Postgres::start(config).await?);
-            Terminal::new().note(format!("Postgres … {}", seconds()));
-            let url = postgres.url();
-            self.postgres = Some(postgres);
-            Ok(url)
+            let server = self
+                .postgres
+                .start("Postgres", Postgres::start(config))
+                .await?;
+            anyhow::Ok(server.url())
         };
         let rabbitmq = async {
             if let Some(url) = amqp_url {
@@ -67,68 +59,76 @@ impl Servers {
             }
             let mut config = RabbitMqConfig::new(folder.join("rabbitmq"));
             config.guard = guard();
-            let rabbitmq = Arc::new(RabbitMq::start(config).await?);
-            Terminal::new().note(format!("RabbitMQ … {}", seconds()));
-            let url = rabbitmq.url();
-            self.rabbitmq = Some(rabbitmq);
-            Ok(url)
+            let server = self
+                .rabbitmq
+                .start("RabbitMQ", RabbitMq::start(config))
+                .await?;
+            anyhow::Ok(server.url())
         };
-        let (database_url, amqp_url) = tokio::try_join!(postgres, rabbitmq)?;
-        self.watch();
-        Ok(Addresses {
-            database_url,
-            amqp_url,
-        })
+        match tokio::try_join!(postgres, rabbitmq) {
+            Ok((database_url, amqp_url)) => {
+                self.watch();
+                Ok(Addresses {
+                    database_url,
+                    amqp_url,
+                })
+            }
+            Err(error) => {
+                // Whoever waits for the error should not have to wait for the other server.
+                self.postgres.abandon();
+                self.rabbitmq.abandon();
+                Err(error)
+            }
+        }
     }
 
     /// Whether Postgres is ours, and so how many connections it takes.
     pub(super) fn own_postgres(&self) -> bool {
-        self.postgres.is_some()
+        self.postgres.running().is_some()
     }
 
-    /// Stops them: RabbitMQ first, because whoever writes down what it carried writes it to Postgres.
-    pub(super) async fn stop(&mut self, terminal: &mut Terminal) {
+    /// Stops them: RabbitMQ first, because whoever writes down what it carried writes it to Postgres. One that is still
+    /// starting is waited for, until `now`.
+    pub(super) async fn stop(&mut self, now: &CancellationToken, terminal: &mut Terminal) {
         self.stopping.cancel();
         self.watchers.close();
         self.watchers.wait().await;
-        if let Some(rabbitmq) = self.rabbitmq.take() {
+        if let Some(rabbitmq) = self.rabbitmq.settle("RabbitMQ", now).await {
             terminal.note("stopping RabbitMQ …");
             rabbitmq.stop().await;
         }
-        if let Some(postgres) = self.postgres.take() {
+        if let Some(postgres) = self.postgres.settle("Postgres", now).await {
             terminal.note("stopping Postgres …");
             postgres.stop(StopMode::Fast).await;
         }
     }
 
     fn watch(&self) {
-        if let Some(postgres) = self.postgres.clone() {
-            let server = postgres.clone();
+        if let Some(server) = self.postgres.running() {
+            let exited = {
+                let server = server.clone();
+                move || server.exited()
+            };
             let restart = move || {
                 let server = server.clone();
                 async move { server.restart().await }
             };
             let stopping = self.stopping.clone();
-            self.watchers.spawn(keep(
-                "Postgres",
-                stopping,
-                move || postgres.exited(),
-                restart,
-            ));
+            self.watchers
+                .spawn(keep("Postgres", stopping, exited, restart));
         }
-        if let Some(rabbitmq) = self.rabbitmq.clone() {
-            let server = rabbitmq.clone();
+        if let Some(server) = self.rabbitmq.running() {
+            let exited = {
+                let server = server.clone();
+                move || server.exited()
+            };
             let restart = move || {
                 let server = server.clone();
                 async move { server.restart().await }
             };
             let stopping = self.stopping.clone();
-            self.watchers.spawn(keep(
-                "RabbitMQ",
-                stopping,
-                move || rabbitmq.exited(),
-                restart,
-            ));
+            self.watchers
+                .spawn(keep("RabbitMQ", stopping, exited, restart));
         }
     }
 }

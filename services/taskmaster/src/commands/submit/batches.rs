@@ -4,12 +4,11 @@ use std::ops::Range;
 
 use anyhow::anyhow;
 use serde::Deserialize;
-use serde_json::Value;
 use taskmaster_core::MAX_BATCH;
 use uuid::Uuid;
 
 use super::file::Tasks;
-use crate::client::{Client, Error};
+use crate::client::{Client, Error, Json};
 use crate::output::{Terminal, bar};
 
 /// The most bytes of tasks in one request; half of what the API takes.
@@ -17,7 +16,7 @@ const MAX_BYTES: usize = 8 << 20;
 
 #[derive(Deserialize)]
 struct Answer {
-    tasks: Vec<Value>,
+    tasks: Vec<Json>,
 }
 
 #[derive(Deserialize)]
@@ -44,7 +43,7 @@ pub(super) async fn submit(
         let sent = client
             .post_text("/api/v1/tasks", format!("[{}]", texts.join(",")))
             .await;
-        let answer: Answer = match sent.and_then(|answer| client.read(answer)) {
+        let answer: Answer = match sent.and_then(|answer| client.read(&answer)) {
             Ok(answer) => answer,
             Err(error) => {
                 bar.finish_and_clear();
@@ -55,7 +54,7 @@ pub(super) async fn submit(
             if json {
                 terminal.json(&task)?;
             }
-            let Submitted { id } = client.read(task)?;
+            let Submitted { id } = client.read(&task)?;
             ids.push(id);
         }
         bar.set_position(ids.len() as u64);

@@ -186,7 +186,7 @@ impl Watch<'_> {
             let page: Page = self.client.get_as("/api/v1/tasks", &query).await?;
             let mut oldest = None;
             for task in page.tasks {
-                let task: Change = self.client.read(task)?;
+                let task: Change = self.client.read(&task)?;
                 self.ended(task.id, task.status);
                 oldest = Some(task.id);
             }
