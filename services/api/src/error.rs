@@ -75,7 +75,9 @@ fn bad_input(mut errors: Vec<FieldError>) -> Problem {
 }
 
 fn unavailable() -> impl IntoResponse {
-    let detail = "Postgres is not available; nothing was stored or changed. Try again in a moment";
+    // A connection that breaks between a commit and its answer leaves it open whether there was one.
+    let detail = "Postgres is not available; nothing was stored or changed, unless the connection broke \
+        during the commit. Try again in a moment";
     let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail);
     ([(RETRY_AFTER, HeaderValue::from_static("1"))], problem)
 }

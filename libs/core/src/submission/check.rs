@@ -26,7 +26,13 @@ impl SubmitTask {
                 path if path == "." => String::new(),
                 path => path,
             };
-            FieldError::new(field, error.inner().to_string())
+            // serde names Rust's types, which say nothing to whoever sent this.
+            let message = error
+                .inner()
+                .to_string()
+                .replace("expected i64", "expected a whole number")
+                .replace("expected u32", "expected a whole number from 0 up");
+            FieldError::new(field, message)
         })
     }
 

@@ -1,10 +1,13 @@
 //! The API as its users meet it: requests against the real router, on a real Postgres and, where events matter, a real
 //! RabbitMQ.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod access;
 mod answer;
 mod api;
 mod attempts;
+mod bad_address;
 mod bad_input;
 mod events;
 mod fleet;
