@@ -87,11 +87,6 @@ impl Events {
             }
         }
     }
-
-    /// Ends it.
-    pub(crate) fn close(&mut self) {
-        self.source = None;
-    }
 }
 
 #[cfg(test)]

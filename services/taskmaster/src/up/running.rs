@@ -4,10 +4,10 @@ use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow, bail};
 use secrecy::{ExposeSecret, SecretString};
 use taskmaster_api::ApiConfig;
-use taskmaster_broker::BrokerConfig;
+use taskmaster_broker::{BrokerConfig, ControlPublisher};
 use taskmaster_coordinator::CoordinatorConfig;
 use taskmaster_fleet::{Fleet, Output, ProcessFleet, ProcessFleetConfig};
 use taskmaster_runtime::Shutdown;
@@ -19,6 +19,7 @@ use super::data_folder::{DataFolder, set_aside};
 use super::servers::{Addresses, Servers};
 use super::{Args, readiness};
 use crate::commands::services::migrate;
+use crate::failure::line;
 use crate::output::Terminal;
 
 /// Connections to Postgres of the API and of the coordinator.
@@ -58,18 +59,22 @@ impl Running {
         let listener = taskmaster_api::bind(&config).await?;
         let address = readiness::reachable(listener.local_addr()?);
 
+        let (database_url, amqp_url) = (given(&args.database_url), given(&args.amqp_url));
+        if let Some(url) = &database_url {
+            migrate(&StoreConfig::new(url.clone(), 1)).await?;
+        }
+        if let Some(url) = &amqp_url {
+            reach(&BrokerConfig::new(url.clone(), &args.prefix)?).await?;
+        }
         let addresses = self
             .servers
-            .start(
-                folder.path(),
-                given(&args.database_url),
-                given(&args.amqp_url),
-            )
+            .start(folder.path(), database_url, amqp_url)
             .await?;
         config.store = StoreConfig::new(addresses.database_url.clone(), CONNECTIONS);
-        config.broker =
-            BrokerConfig::new(addresses.amqp_url.clone(), &args.prefix).context("AMQP_URL")?;
-        migrate(&config.store).await?;
+        config.broker = BrokerConfig::new(addresses.amqp_url.clone(), &args.prefix)?;
+        if self.servers.own_postgres() {
+            migrate(&config.store).await?;
+        }
 
         let coordinator = CoordinatorConfig::new(config.store.clone(), config.broker.clone());
         let coordinator = taskmaster_coordinator::run(coordinator, self.stop_coordinator.clone());
@@ -87,7 +92,7 @@ impl Running {
         tokio::select! {
             ready = readiness::wait(address, &fleet) => ready?,
             // It fails at once where waiting would only tell that something is missing.
-            ended = first_end(&mut self.services) => anyhow::bail!("the {} has ended by itself", ended?),
+            ended = first_end(&mut self.services) => bail!("the {} has ended by itself", ended?),
         }
         Ok(address.to_string())
     }
@@ -169,6 +174,15 @@ impl Running {
             output: Output::Files(logs),
         })
     }
+}
+
+/// Asks a RabbitMQ that others run for an answer: better now than by waiting for workers in vain.
+async fn reach(broker: &BrokerConfig) -> anyhow::Result<()> {
+    let answered = ControlPublisher::new(broker)?.ping().await;
+    answered.map_err(|error| {
+        let (place, reason) = (broker.redacted(), line(&error.into()));
+        anyhow!("cannot use RabbitMQ at {place} ({reason}): check AMQP_URL, and that RabbitMQ runs there")
+    })
 }
 
 /// An empty address is as good as none: that is how a variable is unset in many a configuration.

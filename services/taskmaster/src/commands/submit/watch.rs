@@ -1,7 +1,6 @@
 //! Waiting for many tasks: told by the event stream, and looked up whenever that may have missed something.
 
 use std::collections::BTreeSet;
-use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use taskmaster_core::TaskStatus;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::client::{Client, Page, Signal, Task};
+use crate::client::{Client, Error, Page, Signal, Task};
 use crate::output::{Terminal, bar, one_line};
 
 /// After so long without news it is looked up.
@@ -66,12 +65,15 @@ pub(super) async fn watch(
         cancelled: Vec::new(),
         bar: bar(total, "running"),
     };
-    let ended = watch.run(terminal).await;
+    let ended = tokio::select! {
+        ended = watch.run(terminal) => ended.map(|()| true),
+        _ = tokio::signal::ctrl_c() => Ok(false),
+    };
     watch.bar.finish_and_clear();
     if !ended? {
+        let left = watch.pending.len();
         terminal.note(format!(
-            "{} tasks go on; see them with: taskmaster tasks",
-            watch.pending.len()
+            "{left} tasks go on; see them with: taskmaster tasks"
         ));
         return Ok(ExitCode::from(130));
     }
@@ -97,46 +99,44 @@ pub(super) async fn watch(
 }
 
 impl Watch<'_> {
-    /// Whether all ended; `false` after Ctrl-C.
-    async fn run(&mut self, terminal: &mut Terminal) -> anyhow::Result<bool> {
+    /// Returns when all have ended.
+    async fn run(&mut self, terminal: &mut Terminal) -> anyhow::Result<()> {
         let mut events = self.client.events("/api/v1/events", &[]);
-        let mut interrupted = pin!(tokio::signal::ctrl_c());
-        let mut look_up_at = Instant::now() + QUIET;
+        // Not at once: the stream says first that it is connected.
+        let (mut look_up_at, mut is_owed) = (Instant::now() + QUIET, false);
+        let mut pause = Duration::ZERO;
         while !self.pending.is_empty() {
-            let look_up = tokio::select! {
-                biased;
-                _ = &mut interrupted => return Ok(false),
-                signal = events.next() => match signal? {
-                    Signal::Connected => true,
-                    Signal::Lost => {
-                        self.bar.suspend(|| terminal.note("the connection to the TaskMaster API is lost; trying again"));
-                        false
-                    }
-                    Signal::Event(event) => {
-                        let is_news = self.take(&event)?;
-                        if is_news {
-                            look_up_at = Instant::now() + QUIET;
-                        }
-                        event.event == "resync"
-                    }
-                },
-                () = tokio::time::sleep_until(look_up_at) => true,
-            };
-            if look_up {
+            if Instant::now() >= look_up_at {
                 let begin = Instant::now();
                 match self.look_up().await {
                     // The stream notices that too, and connects again.
-                    Err(error)
-                        if error
-                            .downcast_ref::<crate::client::Error>()
-                            .is_some_and(|e| e.may_pass()) => {}
+                    Err(error) if may_pass(&error) => {}
                     other => other?,
                 }
-                look_up_at = Instant::now() + QUIET.max(begin.elapsed() * 10);
+                pause = begin.elapsed() * 10;
+                (look_up_at, is_owed) = (Instant::now() + QUIET.max(pause), false);
+                continue;
+            }
+            tokio::select! {
+                signal = events.next() => match signal? {
+                    Signal::Connected => (look_up_at, is_owed) = (Instant::now(), true),
+                    Signal::Lost => {
+                        let note = "the connection to the TaskMaster API is lost; trying again";
+                        self.bar.suspend(|| terminal.note(note));
+                    }
+                    Signal::Event(event) if event.event == "resync" => {
+                        (look_up_at, is_owed) = (look_up_at.min(Instant::now() + pause), true);
+                    }
+                    Signal::Event(event) => {
+                        if self.take(&event)? && !is_owed {
+                            look_up_at = Instant::now() + QUIET.max(pause);
+                        }
+                    }
+                },
+                () = tokio::time::sleep_until(look_up_at) => {}
             }
         }
-        events.close();
-        Ok(true)
+        Ok(())
     }
 
     /// Notes what an event tells; whether it told anything.
@@ -221,4 +221,10 @@ impl Watch<'_> {
         }
         Ok(())
     }
+}
+
+fn may_pass(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<Error>()
+        .is_some_and(|error| error.may_pass())
 }
