@@ -31,8 +31,16 @@ impl BrokerConfig {
             amqp_url: amqp_url.into(),
             prefix: parse_prefix(prefix)?,
         };
-        config.uri()?;
+        config.check()?;
         Ok(config)
+    }
+
+    /// Makes sure that the URL can be read, so that a service with a wrong one ends at once instead of waiting for it.
+    ///
+    /// # Errors
+    /// [`Error::InvalidUrl`].
+    pub fn check(&self) -> Result<(), Error> {
+        self.uri().map(drop)
     }
 
     /// Host and port, for logs and errors: all of the URL that may be shown.

@@ -58,6 +58,7 @@ struct Shared {
 /// # Errors
 /// When the configuration cannot be read, or the schema in Postgres is not one that this version can work with.
 pub async fn run(config: CoordinatorConfig, shutdown: CancellationToken) -> anyhow::Result<()> {
+    config.broker.check().context("AMQP_URL")?;
     let pool = config.store.pool().context("DATABASE_URL")?;
     migrate(&pool, &config.store, &shutdown).await?;
     let events = EventPublisher::spawn(

@@ -39,6 +39,8 @@ impl Heartbeat {
     ) -> Result<(), Superseded> {
         let mut tick = tokio::time::interval(self.interval);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // A slow Postgres is no reason to stop what runs: several answers have to be missed before that.
+        let patience = (self.timeout / 3).max(Duration::from_secs(1));
         let mut last_heard = Instant::now();
         let mut rate = Rate::default();
         let mut draining_told = false;
@@ -57,7 +59,7 @@ impl Heartbeat {
             let window = i32::try_from(window).unwrap_or(i32::MAX);
             let draining = self.draining.is_cancelled();
             let beat = workers::heartbeat(&self.pool, self.holder, window, draining);
-            match tokio::time::timeout(self.interval.max(Duration::from_secs(1)), beat).await {
+            match tokio::time::timeout(patience, beat).await {
                 Ok(Ok(Some(known))) => {
                     if fenced {
                         tracing::info!("Postgres answers again");

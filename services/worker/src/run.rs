@@ -47,6 +47,7 @@ pub async fn run(config: WorkerConfig, shutdown: Shutdown) -> anyhow::Result<()>
             .parse::<WorkerName>()
             .context("the machine's name cannot be a worker's: give --name")?,
     };
+    config.broker.check().context("AMQP_URL")?;
     let pool = config.store.pool().context("DATABASE_URL")?;
     let Some(holder) = register(&pool, &config, &name, &host, &shutdown).await else {
         return Ok(());

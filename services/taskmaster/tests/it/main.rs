@@ -1,10 +1,13 @@
 //! The whole system: the real executable on a real Postgres and a real RabbitMQ.
 
 mod amqp;
+mod client;
 mod coordinators;
 mod lifecycle;
 mod outage;
 mod rescue;
+mod up;
+mod up_refusals;
 
 /// The executable under test.
 const TASKMASTER: &str = env!("CARGO_BIN_EXE_taskmaster");
