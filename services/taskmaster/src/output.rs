@@ -11,3 +11,9 @@ pub(crate) use progress::bar;
 pub(crate) use status::{paint, task_status};
 pub(crate) use table::{Table, one_line};
 pub(crate) use terminal::{Closed, Terminal};
+
+/// `1 worker`, `3 workers`.
+pub(crate) fn count(number: usize, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{plural}")
+}

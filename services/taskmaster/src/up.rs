@@ -119,7 +119,7 @@ async fn live(
 ) -> anyhow::Result<()> {
     let address = running.start(args, folder, terminal).await?;
     terminal.line(format!("TaskMaster is ready: http://{address}"))?;
-    terminal.note(hint(&address, folder));
+    terminal.line(hint(&address, folder))?;
     let service = running.first_end().await?;
     bail!(
         "the {service} has ended by itself; its log is in {}",

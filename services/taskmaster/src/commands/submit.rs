@@ -11,7 +11,7 @@ use super::Usage;
 use super::follow::{Followed, follow};
 use crate::cli::{ClientArgs, duration, variable, when};
 use crate::client::{Client, Task};
-use crate::output::{Terminal, now, one_line, relative};
+use crate::output::{Terminal, count, now, one_line, relative};
 
 mod batches;
 mod file;
@@ -140,7 +140,7 @@ impl Args {
         let ids = batches::submit(client, &tasks, json, terminal).await?;
         if !self.follow {
             if !json {
-                terminal.line(format!("{} tasks submitted", ids.len()))?;
+                terminal.line(format!("{} submitted", count(ids.len(), "task")))?;
             }
             return Ok(ExitCode::SUCCESS);
         }

@@ -1,6 +1,7 @@
 //! Waiting until what was started really works: asked the way users will ask.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -32,7 +33,11 @@ pub(super) fn reachable(listen: SocketAddr) -> SocketAddr {
 ///
 /// # Errors
 /// When that takes too long: what is missing.
-pub(super) async fn wait(address: SocketAddr, fleet: &ProcessFleet) -> anyhow::Result<()> {
+pub(super) async fn wait(
+    address: SocketAddr,
+    fleet: &ProcessFleet,
+    logs: &Path,
+) -> anyhow::Result<()> {
     let client = Client::new(&format!("http://{address}").parse()?)?;
     let deadline = Instant::now() + PATIENCE;
     let mut tick = interval(Duration::from_millis(25));
@@ -42,7 +47,11 @@ pub(super) async fn wait(address: SocketAddr, fleet: &ProcessFleet) -> anyhow::R
         match missing {
             None => return Ok(()),
             Some(missing) if Instant::now() > deadline => {
-                bail!("after {} s {missing}", PATIENCE.as_secs());
+                bail!(
+                    "after {} s {missing}: the logs in {} may say why",
+                    PATIENCE.as_secs(),
+                    logs.display()
+                );
             }
             Some(_) => {}
         }
@@ -68,7 +77,7 @@ async fn missing(client: &Client, fleet: &ProcessFleet) -> anyhow::Result<Option
                     && Some(other.pid) == worker.pid.map(i64::from)
             })
     });
-    Ok(waited_for.map(|worker| format!("{} is not online; its log may say why", worker.name)))
+    Ok(waited_for.map(|worker| format!("{} is not online", worker.name)))
 }
 
 #[cfg(test)]

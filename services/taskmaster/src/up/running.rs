@@ -20,7 +20,7 @@ use super::servers::{Addresses, Servers};
 use super::{Args, readiness};
 use crate::commands::services::migrate;
 use crate::failure::line;
-use crate::output::Terminal;
+use crate::output::{Terminal, count};
 
 /// Connections to Postgres of the API and of the coordinator.
 const CONNECTIONS: u32 = 10;
@@ -81,7 +81,10 @@ impl Running {
         self.services
             .spawn(async { ("coordinator", coordinator.await) });
 
-        terminal.note(format!("starting {} workers …", args.workers));
+        terminal.note(format!(
+            "starting {} …",
+            count(args.workers as usize, "worker")
+        ));
         let fleet =
             ProcessFleet::start(self.fleet_config(args, folder, &addresses)?, args.workers).await?;
         self.fleet = Some(fleet.clone());
@@ -89,8 +92,9 @@ impl Running {
         let shared = Arc::new(Fleet::Processes(fleet.clone()));
         let api = taskmaster_api::serve(config, listener, shared, self.stop_api.clone());
         self.services.spawn(async { ("API", api.await) });
+        let logs = folder.logs()?;
         tokio::select! {
-            ready = readiness::wait(address, &fleet) => ready?,
+            ready = readiness::wait(address, &fleet, &logs) => ready?,
             // It fails at once where waiting would only tell that something is missing.
             ended = first_end(&mut self.services) => bail!("the {} has ended by itself", ended?),
         }
@@ -113,9 +117,9 @@ impl Running {
         }
         self.stop_api.cancel();
         if let Some(fleet) = self.fleet.take() {
-            let count = fleet.workers().len();
+            let workers = count(fleet.workers().len(), "worker");
             terminal.note(format!(
-                "draining {count} workers (Ctrl-C again stops their tasks) …"
+                "draining {workers} (Ctrl-C again stops their tasks) …"
             ));
             let harder = async {
                 shutdown.now.cancelled().await;

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::client::{Client, Error, Page, Signal, Task};
-use crate::output::{Terminal, bar, one_line};
+use crate::output::{Terminal, bar, count, one_line};
 
 /// After so long without news it is looked up.
 const QUIET: Duration = Duration::from_secs(5);
@@ -71,9 +71,9 @@ pub(super) async fn watch(
     };
     watch.bar.finish_and_clear();
     if !ended? {
-        let left = watch.pending.len();
+        let left = count(watch.pending.len(), "task");
         terminal.note(format!(
-            "{left} tasks go on; see them with: taskmaster tasks"
+            "{left} left to run on; see them with: taskmaster tasks"
         ));
         return Ok(ExitCode::from(130));
     }
