@@ -77,7 +77,12 @@ export function startLive(client: QueryClient): () => void {
           changed("fleet");
         },
         resync: () => {
+          setConnection("live");
           changed("everything");
+        },
+        // The stream stands, but the server has lost RabbitMQ and hears of nothing.
+        lost: () => {
+          setConnection("reconnecting");
         },
       },
     });

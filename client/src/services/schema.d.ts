@@ -83,7 +83,7 @@ export interface paths {
          * Follows changes as server-sent events.
          * @description `tasks` has `{"tasks": [{"id", "status", "assigned_worker_name"}]}`, `workers` has
          *     `{"workers": [{"name", "status"}]}`, and `resync`, with `{}`, says that changes may have been missed: fetch again
-         *     what is shown.
+         *     what is shown. `lost`, with `{}`, says that nothing is told until the next `resync`, because RabbitMQ is out of reach.
          */
         get: operations["events"];
         put?: never;

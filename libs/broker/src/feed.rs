@@ -25,6 +25,8 @@ const FEED_CAPACITY: usize = 1024;
 pub enum Feed {
     /// Connected, or something was missed: whatever was known may be old, ask again.
     Connected,
+    /// RabbitMQ is out of reach: nothing is told until the next [`Feed::Connected`].
+    Lost,
     /// These tasks changed, in this order. Events of different processes may arrive in another order than they
     /// happened.
     Tasks(Vec<TaskEvent>),
@@ -55,6 +57,11 @@ pub fn subscribe(
                 () = feed.closed() => return,
                 end = subscription.feed(&feed, &mut reconnect) => end,
             };
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                // A receiver that is gone is seen above.
+                _ = feed.send(Feed::Lost) => {}
+            }
             if !reconnect.pause(&end).await {
                 return;
             }

@@ -60,6 +60,22 @@ impl Api {
         Ok((answer.status().as_u16(), answer.json().await?))
     }
 
+    /// Opens the stream of events.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn events(&self) -> Result<Events> {
+        let answer = self
+            .http
+            .get(format!("{}/api/v1/events", self.base))
+            .send()
+            .await?;
+        Ok(Events {
+            answer: answer.error_for_status()?,
+            seen: String::new(),
+        })
+    }
+
     /// Submits a task, given as the API takes it; returns its id.
     ///
     /// # Errors
@@ -126,5 +142,32 @@ impl Api {
             }
         })
         .await
+    }
+}
+
+/// The stream of events.
+#[derive(Debug)]
+pub struct Events {
+    answer: reqwest::Response,
+    seen: String,
+}
+
+impl Events {
+    /// Reads on until an event of this name.
+    ///
+    /// # Errors
+    /// When none comes within a minute, or the stream ends: what came instead.
+    pub async fn until(&mut self, name: &str) -> Result<()> {
+        let line = format!("event: {name}\n");
+        let reading = async {
+            while !self.seen.contains(&line) {
+                let chunk = self.answer.chunk().await?.context("the stream has ended")?;
+                self.seen.push_str(&String::from_utf8_lossy(&chunk));
+            }
+            self.seen.clear();
+            anyhow::Ok(())
+        };
+        let read = tokio::time::timeout(std::time::Duration::from_secs(60), reading).await;
+        read.with_context(|| format!("no event {name:?} within a minute"))?
     }
 }

@@ -7,7 +7,7 @@ mod process;
 mod servers;
 mod stack;
 
-pub use api::Api;
+pub use api::{Api, Events};
 pub use broker::{amqp_url, random_prefix};
 pub use database::TestDatabase;
 pub use process::Process;

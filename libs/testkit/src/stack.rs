@@ -79,7 +79,10 @@ impl Stack {
         executable: &str,
         test: impl AsyncFnOnce(&mut Self) -> Result<()>,
     ) -> Result<()> {
-        Self::start_private(executable).await?.and_finish(test).await
+        Self::start_private(executable)
+            .await?
+            .and_finish(test)
+            .await
     }
 
     async fn and_finish(mut self, test: impl AsyncFnOnce(&mut Self) -> Result<()>) -> Result<()> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use taskmaster_broker::{BrokerConfig, Feed, TaskEvent, WorkerEvent};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// How many messages a listener may fall behind before it is told to start over.
@@ -21,17 +22,23 @@ pub(crate) enum Change {
     Workers(Arc<[WorkerEvent]>),
     /// Anything: changes may have been missed.
     Unknown,
+    /// Nothing is told for now: RabbitMQ is out of reach. `Unknown` follows when it is back.
+    Lost,
 }
 
 /// Where listeners come from.
 #[derive(Debug, Clone)]
-pub(crate) struct Live(broadcast::Sender<Change>);
+pub(crate) struct Live {
+    changes: broadcast::Sender<Change>,
+    connected: watch::Receiver<bool>,
+}
 
 impl Live {
     /// Subscribes in the background, until `shutdown`.
     pub(crate) fn spawn(broker: BrokerConfig, shutdown: CancellationToken) -> Self {
         let (changes, _) = broadcast::channel(LISTENER_CAPACITY);
         let sender = changes.clone();
+        let (connecting, connected) = watch::channel(false);
         let mut feed = taskmaster_broker::subscribe(
             broker,
             &["task.#", "worker.#"],
@@ -41,7 +48,17 @@ impl Live {
         tokio::spawn(async move {
             while let Some(message) = feed.recv().await {
                 let change = match message {
-                    Feed::Connected => Change::Unknown,
+                    Feed::Connected => {
+                        connecting.send_replace(true);
+                        Change::Unknown
+                    }
+                    Feed::Lost => {
+                        // Said once, however often it is tried.
+                        if !connecting.send_replace(false) {
+                            continue;
+                        }
+                        Change::Lost
+                    }
                     Feed::Tasks(tasks) => Change::Tasks(tasks.into()),
                     Feed::Workers(workers) => Change::Workers(workers.into()),
                 };
@@ -49,12 +66,17 @@ impl Live {
                 sender.send(change).ok();
             }
         });
-        Self(changes)
+        Self { changes, connected }
+    }
+
+    /// Whether changes are told just now.
+    pub(crate) fn is_connected(&self) -> bool {
+        *self.connected.borrow()
     }
 
     /// Listens from now on.
     pub(crate) fn listen(&self) -> Listener {
-        Listener(self.0.subscribe())
+        Listener(self.changes.subscribe())
     }
 }
 

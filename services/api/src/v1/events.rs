@@ -15,7 +15,7 @@ use crate::query::Parameters;
 ///
 /// `tasks` has `{"tasks": [{"id", "status", "assigned_worker_name"}]}`, `workers` has
 /// `{"workers": [{"name", "status"}]}`, and `resync`, with `{}`, says that changes may have been missed: fetch again
-/// what is shown.
+/// what is shown. `lost`, with `{}`, says that nothing is told until the next `resync`, because RabbitMQ is out of reach.
 #[utoipa::path(
     get, path = "/api/v1/events", tag = "events", operation_id = "events",
     responses((status = 200, body = String, content_type = "text/event-stream")),
@@ -27,13 +27,18 @@ pub(crate) async fn follow(
 ) -> Result<Response, ApiError> {
     parameters.finish()?;
     let mut listener = state.live.listen();
+    let connected = state.live.is_connected();
     let shutdown = state.shutdown.clone();
     Ok(sse::answer(async_stream::stream! {
+        if !connected {
+            yield sse::event("lost", &json!({}));
+        }
         while let Some(Some(change)) = shutdown.run_until_cancelled(listener.next()).await {
             yield match change {
                 Change::Tasks(tasks) => sse::event("tasks", &json!({ "tasks": &*tasks })),
                 Change::Workers(workers) => sse::event("workers", &json!({ "workers": &*workers })),
                 Change::Unknown => sse::event("resync", &json!({})),
+                Change::Lost => sse::event("lost", &json!({})),
             };
         }
     }))

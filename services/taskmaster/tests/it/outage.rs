@@ -12,7 +12,9 @@ async fn what_is_submitted_while_rabbitmq_is_away_completes_when_it_is_back() ->
     Stack::run_private(TASKMASTER, async |stack| {
         let _worker = stack.worker("worker-1", &[]).await?;
         let rabbitmq = &stack.servers.as_ref().expect("private servers").rabbitmq;
+        let mut events = stack.api().events().await?;
         rabbitmq.stop().await;
+        events.until("lost").await?;
         let ids = stack
             .api()
             .submit_all(&vec![json!({"command": "echo back"}); 20])
@@ -29,6 +31,7 @@ async fn what_is_submitted_while_rabbitmq_is_away_completes_when_it_is_back() ->
             "it waits where it can be seen"
         );
         rabbitmq.restart().await?;
+        events.until("resync").await?;
         for id in &ids {
             stack.api().wait(id, "completed").await?;
         }
