@@ -143,6 +143,8 @@ begin
     if to_regclass(child) is not null then
         return false;
     end if;
+    -- Else a row of that day could get in between the move and the attachment, which would then fail.
+    execute format('lock table %I in access exclusive mode', parent || '_default');
     execute format('create table %I (like %I including defaults including constraints)', child, parent);
     execute format('with moved as (delete from %I where %I >= %L and %I < %L returning *) insert into %I select * from moved',
         parent || '_default', column_name, low, column_name, high, child);
@@ -163,3 +165,8 @@ select id, command, argv, executor, status, outcome, lease, priority, created_at
     max_attempts, timeout_seconds, exit_code, signal, error_message, env,
     stdin is not null as stdin
 from finished_tasks;
+
+-- The first ones, in the same transaction, so that nobody ever writes to a table that is about to get a partition.
+select taskmaster_ensure_partition(p.parent, p.column_name, ((now() at time zone 'UTC')::date + d)::date)
+from (values ('finished_tasks', 'finished_at'), ('attempts', 'finished_at'), ('output', 'written_at')) as p(parent, column_name),
+     generate_series(-1, 14) as d;

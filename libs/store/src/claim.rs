@@ -55,6 +55,8 @@ pub async fn claim(pool: &PgPool, plan: &[i32]) -> Result<Vec<Claimed>> {
 /// When Postgres is away.
 pub async fn next_due_in_ms(pool: &PgPool) -> Result<Option<u64>> {
     let milliseconds = sqlx::query_file_scalar!("src/next_due.sql")
+        // A plan without parameters would be kept: see `StoreConfig::pool`.
+        .persistent(false)
         .fetch_one(pool)
         .await?;
     Ok(milliseconds.map(|ms| if ms <= 0.0 { 0 } else { ms.ceil() as u64 }))
@@ -69,18 +71,8 @@ pub async fn release(pool: &PgPool, mut tasks: Vec<TaskLease>) -> Result<Vec<Uui
     tasks.sort_by_key(|task| task.id);
     let (ids, leases): (Vec<Uuid>, Vec<Lease>) =
         tasks.iter().map(|task| (task.id, task.lease)).unzip();
-    let released = sqlx::query_scalar!(
-        r#"
-        update tasks t
-        set status = 'scheduled', picked_at = null, assigned_worker = null
-        from unnest($1::uuid[], $2::integer[]) as x(id, lease)
-        where t.id = x.id and t.lease = x.lease and (t.status = 'assigned') is true
-        returning t.id
-        "#,
-        &ids,
-        &leases
-    )
-    .fetch_all(pool)
-    .await?;
+    let released = sqlx::query_file_scalar!("src/release.sql", &ids, &leases)
+        .fetch_all(pool)
+        .await?;
     Ok(released)
 }

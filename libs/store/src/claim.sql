@@ -25,6 +25,8 @@ planned as materialized (
 update tasks t
 set status = 'assigned', picked_at = now(), assigned_worker = p.worker_id, lease = t.lease + 1
 from planned p
-where t.id = p.id and (t.status = 'scheduled') is true
+-- They are locked: nobody moved them in between. The array makes it a look-up of each id, whatever the planner
+-- believes of the table.
+where t.id = any (array(select id from planned)) and t.id = p.id
 returning t.id as "id!", t.lease as "lease!", p.worker_id as "worker_id!", p.turn as "turn!",
     coalesce((t.simulate ->> 'wait_ms')::bigint, 0) as "wait_ms!"

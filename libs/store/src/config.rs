@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, PgPool};
+use sqlx::{ConnectOptions, Connection, PgPool};
 
 use crate::Result;
+
+/// How long a connection may take to say that it is still there.
+const PING_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How to reach Postgres.
 #[derive(Debug, Clone, clap::Args)]
@@ -54,12 +57,35 @@ impl StoreConfig {
 
     /// A pool that connects when it is first used, so that a service starts while Postgres is still away.
     ///
+    /// Its connections plan every execution anew, by the size that the tables have then. A plan kept from a time when
+    /// the live table was nearly empty would read the whole of it for each task of a batch after a burst, until the
+    /// next autovacuum.
+    ///
     /// # Errors
     /// When the address cannot be read.
     pub fn pool(&self) -> Result<PgPool> {
         Ok(PgPoolOptions::new()
             .max_connections(self.database_connections)
             .acquire_timeout(Duration::from_secs(5))
+            // Not an option of the connection's start: PgBouncer refuses those.
+            .after_connect(|connection, _| {
+                Box::pin(async move {
+                    sqlx::query("set plan_cache_mode = force_custom_plan")
+                        .execute(connection)
+                        .await?;
+                    Ok(())
+                })
+            })
+            // A connection whose statement was given up is asked whether it still answers, but not for long.
+            .after_release(|connection, _| {
+                Box::pin(async move {
+                    let answer = tokio::time::timeout(PING_TIMEOUT, connection.ping()).await;
+                    answer.unwrap_or_else(|_| {
+                        Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into())
+                    })?;
+                    Ok(true)
+                })
+            })
             .connect_lazy_with(self.options()?))
     }
 

@@ -1,11 +1,31 @@
 //! What can go wrong, sorted by what the caller can do about it.
 
+use std::time::Duration;
+
+use crate::Result;
+
+/// How long a statement may take that is waited for without an end otherwise.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Waits for a statement, but not for ever: a connection that was cut silently tells nothing for many minutes.
+///
+/// # Errors
+/// The statement's own, and [`Error::NoAnswer`].
+pub async fn bounded<T>(statement: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::time::timeout(ANSWER_TIMEOUT, statement)
+        .await
+        .unwrap_or(Err(Error::NoAnswer))
+}
+
 /// A statement that did not go through.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Postgres cannot be reached or cannot serve now: try again.
     #[error("Postgres is not available: {0}")]
     Unavailable(#[source] sqlx::Error),
+    /// Postgres did not answer in time; whether it did what it was asked is not known.
+    #[error("Postgres did not answer within {} s", ANSWER_TIMEOUT.as_secs())]
+    NoAnswer,
     /// The tables are not there yet: nothing has brought the schema up to date. Try again.
     #[error("the schema is not there yet: start a coordinator, or run 'taskmaster migrate'")]
     NotMigrated,
@@ -24,7 +44,10 @@ impl Error {
     /// Whether the same call may succeed later, once Postgres is back.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::NotMigrated)
+        matches!(
+            self,
+            Self::Unavailable(_) | Self::NoAnswer | Self::NotMigrated
+        )
     }
 
     /// Whether Postgres refused the data itself, so that the same data will be refused again.
@@ -45,10 +68,16 @@ impl Error {
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         if is_away(&error) {
-            Self::Unavailable(error)
-        } else {
-            Self::Refused(error)
+            return Self::Unavailable(error);
         }
+        let code = error
+            .as_database_error()
+            .and_then(|database| database.code());
+        // 42P01: undefined table.
+        if code.is_some_and(|code| code == "42P01") {
+            return Self::NotMigrated;
+        }
+        Self::Refused(error)
     }
 }
 
@@ -72,14 +101,18 @@ fn is_away(error: &sqlx::Error) -> bool {
         | sqlx::Error::PoolTimedOut
         | sqlx::Error::PoolClosed
         | sqlx::Error::WorkerCrashed => true,
-        // Class 08: connection exception; 53: insufficient resources; 57P: operator intervention (shutdown,
-        // starting up); 40: deadlock or serialization, rolled back whole; 25006: a server that became read-only.
+        // Class 08: connection exception; 28 and 3D000: the password or the database is not the one it was; 53:
+        // insufficient resources; 57: operator intervention (shutdown, starting up, cancelled); 58: the system around
+        // it; 40: deadlock or serialization, rolled back whole; 55P03: a lock that was waited for in vain; 25006: a
+        // server that became read-only.
         sqlx::Error::Database(database) => database.code().is_some_and(|code| {
-            code.starts_with("08")
-                || code.starts_with("53")
-                || code.starts_with("57P")
-                || code.starts_with("40")
+            ["08", "28", "40", "53", "57", "58"].iter().any(|class| code.starts_with(class))
+                || code == "3D000"
+                || code == "55P03"
                 || code == "25006"
+                // A check that has no name is a partition's bound: the row was on its way to the default partition
+                // while the day's own was being made.
+                || (code == "23514" && database.constraint().is_none())
         }),
         _ => false,
     }

@@ -68,13 +68,12 @@ impl<'a> Columns<'a> {
 /// # Errors
 /// When Postgres is away. Trying again is harmless: what was committed the first time is then stale.
 pub async fn finish(pool: &PgPool, by: i32, mut finishes: Vec<Finish>) -> Result<Vec<Ended>> {
-    finishes.sort_by_key(|finish| finish.task.id);
-    let mut ends = Columns::default();
+    finishes.sort_by_key(|finish| (finish.task.id, finish.task.lease));
+    finishes.dedup_by_key(|finish| finish.task);
     let mut retries = Columns::default();
     for finish in &finishes {
-        match finish.verdict {
-            Verdict::Final(_) => ends.push(finish, finish.outcome, finish.verdict),
-            Verdict::RetryAfter(_) => retries.push(finish, finish.outcome, finish.verdict),
+        if let Verdict::RetryAfter(_) = finish.verdict {
+            retries.push(finish, finish.outcome, finish.verdict);
         }
     }
     let mut written = if retries.id.is_empty() {
@@ -82,16 +81,17 @@ pub async fn finish(pool: &PgPool, by: i32, mut finishes: Vec<Finish>) -> Result
     } else {
         retry_later(pool, &retries).await?
     };
-    // A retry that was refused is either stale, and then so is this, or was asked to be cancelled.
+    // In the order of the ids, like every batch.
+    let mut ends = Columns::default();
     for finish in &finishes {
-        let refused = matches!(finish.verdict, Verdict::RetryAfter(_))
-            && !written.iter().any(|ended| ended.id == finish.task.id);
-        if refused {
-            ends.push(
-                finish,
-                Outcome::Cancelled,
-                Verdict::Final(TaskStatus::Cancelled),
-            );
+        match finish.verdict {
+            Verdict::Final(_) => ends.push(finish, finish.outcome, finish.verdict),
+            Verdict::RetryAfter(_) if written.iter().any(|ended| ended.id == finish.task.id) => {}
+            // A retry that was refused is either stale, and then so is this, or was asked to be cancelled.
+            Verdict::RetryAfter(_) => {
+                let cancelled = Verdict::Final(TaskStatus::Cancelled);
+                ends.push(finish, Outcome::Cancelled, cancelled);
+            }
         }
     }
     if !ends.id.is_empty() {
@@ -155,20 +155,8 @@ pub async fn hand_back(pool: &PgPool, mut tasks: Vec<TaskLease>) -> Result<Vec<U
     tasks.sort_by_key(|task| task.id);
     let (ids, leases): (Vec<Uuid>, Vec<Lease>) =
         tasks.iter().map(|task| (task.id, task.lease)).unzip();
-    let released = sqlx::query_scalar!(
-        r#"
-        update tasks t
-        set status = 'scheduled', picked_at = null, started_at = null, assigned_worker = null,
-            attempt = t.attempt - 1
-        from unnest($1::uuid[], $2::integer[]) as x(id, lease)
-        where t.id = x.id and t.lease = x.lease and (t.status = 'running') is true
-          and t.cancel_requested_at is null
-        returning t.id
-        "#,
-        &ids,
-        &leases
-    )
-    .fetch_all(pool)
-    .await?;
+    let released = sqlx::query_file_scalar!("src/hand_back.sql", &ids, &leases)
+        .fetch_all(pool)
+        .await?;
     Ok(released)
 }

@@ -1,9 +1,16 @@
-with gone as (
-    delete from tasks t
-    using unnest($1::uuid[], $2::integer[], $3::text[], $4::text[], $5::integer[], $6::integer[], $7::text[])
+-- Looked up and locked one by one, in the order given: see start.sql.
+with held as materialized (
+    select l.*, x.outcome, x.final_status, x.exit_code, x.signal, x.message
+    from unnest($1::uuid[], $2::integer[], $3::text[], $4::text[], $5::integer[], $6::integer[], $7::text[])
         as x(id, lease, outcome, final_status, exit_code, signal, message)
-    where t.id = x.id and t.lease = x.lease and (t.status = 'running') is true
-    returning t.*, x.outcome, x.final_status, x.exit_code, x.signal, x.message
+    cross join lateral (
+        select * from tasks t
+        where t.id = x.id and t.lease = x.lease and t.status = 'running'
+        for update
+    ) l
+),
+gone as (
+    delete from tasks where id = any (array(select id from held))
 ),
 kept as (
     insert into finished_tasks (id, command, argv, executor, simulate, env, stdin, priority, timeout_seconds, status,
@@ -12,7 +19,7 @@ kept as (
     select id, command, argv, executor, simulate, env, stdin, priority, timeout_seconds, final_status,
         outcome, lease, attempt, max_attempts, created_at, scheduled_at, picked_at, started_at, now(),
         assigned_worker, cancel_requested_at, exit_code, signal, message
-    from gone
+    from held
     returning id, status
 ),
 counted as (

@@ -8,18 +8,24 @@ use crate::{Result, StoreConfig};
 /// The lock that the leader holds: "taskmast" in ASCII.
 const LOCK: i64 = 0x7461_736b_6d61_7374;
 
+/// A coordinator that would lead: its connection, kept while another leads.
+#[derive(Debug)]
+pub struct Candidate {
+    connection: PgConnection,
+}
+
 /// Proof of leading. Dropping it gives the lead up.
 #[derive(Debug)]
 pub struct Leadership {
     connection: PgConnection,
 }
 
-impl Leadership {
-    /// Tries to lead, on a connection of its own. `None` while another does.
+impl Candidate {
+    /// Connects, on a connection of its own.
     ///
     /// # Errors
     /// When Postgres is away.
-    pub async fn acquire(config: &StoreConfig) -> Result<Option<Self>> {
+    pub async fn connect(config: &StoreConfig) -> Result<Self> {
         let mut connection = config.connect().await?;
         // A leader whose machine vanished keeps the lock until the server notices: make it notice soon.
         sqlx::query("set tcp_keepalives_idle = 1")
@@ -31,12 +37,28 @@ impl Leadership {
         sqlx::query("set tcp_keepalives_count = 2")
             .execute(&mut connection)
             .await?;
-        let leads = sqlx::query_scalar!("select pg_try_advisory_lock($1) as \"leads!\"", LOCK)
-            .fetch_one(&mut connection)
-            .await?;
-        Ok(leads.then_some(Self { connection }))
+        Ok(Self { connection })
     }
 
+    /// Leads, or remains a candidate while another does.
+    ///
+    /// # Errors
+    /// When the connection is gone.
+    pub async fn try_lead(mut self) -> Result<std::result::Result<Leadership, Self>> {
+        let leads = sqlx::query_scalar!("select pg_try_advisory_lock($1) as \"leads!\"", LOCK)
+            .fetch_one(&mut self.connection)
+            .await?;
+        Ok(if leads {
+            Ok(Leadership {
+                connection: self.connection,
+            })
+        } else {
+            Err(self)
+        })
+    }
+}
+
+impl Leadership {
     /// Makes sure that the lock is still held.
     ///
     /// # Errors

@@ -24,7 +24,7 @@ mod error;
 mod openapi;
 
 pub use config::StoreConfig;
-pub use error::Error;
+pub use error::{Error, bounded};
 pub use sqlx::PgPool;
 pub use tasks::Task;
 

@@ -67,16 +67,8 @@ pub async fn append(
         let seqs: Vec<i32> = pieces.iter().map(|piece| piece.seq).collect();
         let streams: Vec<&str> = pieces.iter().map(|piece| piece.stream.as_str()).collect();
         let data: Vec<&[u8]> = pieces.iter().map(|piece| piece.data.as_slice()).collect();
-        sqlx::query!(
-            r#"
-            insert into output (task_id, lease, seq, attempt, stream, data)
-            select x.id, x.lease, x.seq, x.attempt, x.stream, x.data
-            from unnest($1::uuid[], $2::integer[], $3::integer[], $4::integer[], $5::text[], $6::bytea[])
-                as x(id, lease, seq, attempt, stream, data)
-            join tasks t on t.id = x.id and t.lease = x.lease and (t.status = 'running') is true
-            where not exists (
-                select from output o where o.task_id = x.id and o.lease = x.lease and o.seq = x.seq)
-            "#,
+        sqlx::query_file!(
+            "src/append.sql",
             &ids,
             &leases,
             &seqs,
@@ -123,8 +115,12 @@ pub struct Piece {
 /// # Errors
 /// When Postgres is away.
 pub async fn read(pool: &PgPool, task: TaskLease, after: i32, limit: i64) -> Result<Vec<Piece>> {
+    // Distinct: of a piece whose first write was taken for lost, there may be two.
     let rows = sqlx::query!(
-        "select seq, stream, data from output where task_id = $1 and lease = $2 and seq > $3 order by seq limit $4",
+        r#"
+        select distinct on (seq) seq, stream, data
+        from output where task_id = $1 and lease = $2 and seq > $3 order by seq limit $4
+        "#,
         task.id,
         task.lease,
         after,

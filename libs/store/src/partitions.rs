@@ -1,26 +1,41 @@
 //! The daily partitions of history, attempts and output: made ahead of time, dropped when they are too old.
 
+use sqlx::PgConnection;
+
 use crate::{PgPool, Result};
 
 /// How many days ahead partitions are made, so that a coordinator may be away for a fortnight.
 pub const DAYS_AHEAD: i32 = 14;
 
-/// Makes the partitions from yesterday to `days_ahead` days from now that are not there yet; returns how many.
+/// Makes the partitions from yesterday to `days_ahead` days from now that are not there yet, and those of days whose
+/// rows went to the default partition; returns how many.
 ///
 /// # Errors
-/// When Postgres is away.
+/// When Postgres is away, or a reader holds on to a default partition for too long: try again later.
 pub async fn ensure(pool: &PgPool, days_ahead: i32) -> Result<usize> {
     let mut transaction = pool.begin().await?;
     sqlx::query!("select pg_advisory_xact_lock(hashtext('taskmaster partitions'))")
         .execute(&mut *transaction)
         .await?;
+    wait_briefly(&mut transaction).await?;
     let made = sqlx::query_scalar!(
         r#"
-        select taskmaster_ensure_partition(p.parent, p.column_name, d::date) as "made!"
-        from (values ('finished_tasks', 'finished_at'), ('attempts', 'finished_at'), ('output', 'written_at'))
-                 as p(parent, column_name),
-             generate_series((now() at time zone 'UTC')::date - 1, (now() at time zone 'UTC')::date + $1::integer,
-                 interval '1 day') as d
+        with parents (parent, column_name) as (
+            values ('finished_tasks', 'finished_at'), ('attempts', 'finished_at'), ('output', 'written_at')
+        ),
+        days (parent, day) as (
+            select p.parent, d::date
+            from parents p, generate_series((now() at time zone 'UTC')::date - 1,
+                (now() at time zone 'UTC')::date + $1::integer, interval '1 day') as d
+            union select 'finished_tasks', (finished_at at time zone 'UTC')::date from finished_tasks_default
+            union select 'attempts', (finished_at at time zone 'UTC')::date from attempts_default
+            union select 'output', (written_at at time zone 'UTC')::date from output_default
+        ),
+        -- In the order in which a retry by hand locks them.
+        wanted as materialized (
+            select parent, column_name, day from days join parents using (parent) order by parent desc, day
+        )
+        select taskmaster_ensure_partition(parent, column_name, day) as "made!" from wanted
         "#,
         days_ahead
     )
@@ -52,10 +67,7 @@ pub async fn drop_older_than(pool: &PgPool, retention_days: i32) -> Result<usize
     .await?;
     for name in &old {
         let mut transaction = pool.begin().await?;
-        // The drop waits for readers, and everything else waits for the drop: do not wait long.
-        sqlx::query("set local lock_timeout = '2s'")
-            .execute(&mut *transaction)
-            .await?;
+        wait_briefly(&mut transaction).await?;
         // The name comes from the catalogue and matched the pattern above.
         sqlx::query(sqlx::AssertSqlSafe(format!("drop table \"{name}\"")))
             .execute(&mut *transaction)
@@ -69,4 +81,12 @@ pub async fn drop_older_than(pool: &PgPool, retention_days: i32) -> Result<usize
     .execute(pool)
     .await?;
     Ok(old.len())
+}
+
+/// Making and dropping partitions waits for who reads them, such as a backup, and everyone else then waits for that.
+async fn wait_briefly(transaction: &mut PgConnection) -> Result<()> {
+    sqlx::query("set local lock_timeout = '2s'")
+        .execute(transaction)
+        .await?;
+    Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use taskmaster_core::{Outcome, RetryPolicy, TaskLease, TaskStatus, verdict};
+use taskmaster_core::{Lease, Outcome, RetryPolicy, TaskLease, TaskStatus, verdict};
 use uuid::Uuid;
 
 use crate::finish::{Ended, Finish};
@@ -20,7 +20,7 @@ pub enum Of<'a> {
     EarlierIncarnation(i32),
     /// These, which Postgres says run at this worker, while it knows that they do not: it stopped them when it could
     /// not be reached for too long, or their end was refused.
-    Forgotten(i32, &'a [Uuid]),
+    Forgotten(i32, &'a [TaskLease]),
 }
 
 /// Marks workers offline whose last heartbeat is older than their time-out; returns their names.
@@ -109,24 +109,30 @@ impl Held {
 }
 
 async fn held(pool: &PgPool, of: Of<'_>) -> Result<Vec<Held>> {
-    let (worker_id, ids) = match of {
+    let (worker_id, claims) = match of {
         Of::OfflineWorkers => (None, None),
         Of::EarlierIncarnation(id) => (Some(id), None),
-        Of::Forgotten(id, ids) => (Some(id), Some(ids)),
+        Of::Forgotten(id, claims) => (Some(id), Some(claims)),
     };
+    let (ids, leases): (Option<Vec<Uuid>>, Option<Vec<Lease>>) = claims
+        .map(|claims| claims.iter().map(|claim| (claim.id, claim.lease)).unzip())
+        .unzip();
     let rows = sqlx::query!(
         r#"
-        select t.id as "id!", t.lease as "lease!", t.status = 'running' as "running!", t.cancel_requested_at is not null as "cancel!",
+        select t.id as "id!", t.lease as "lease!", t.status = 'running' as "running!",
+            t.cancel_requested_at is not null as "cancel!",
             t.attempt as "attempt!", t.max_attempts as "max_attempts!", w.name as "name!"
         from workers w
         join tasks t on t.assigned_worker = w.id and t.picked_at is not null
         where ($1::integer is null and w.status = 'offline')
-           or (w.id = $1 and t.status = 'running' and ($2::uuid[] is null or t.id = any ($2)))
+           or (w.id = $1 and t.status = 'running' and ($2::uuid[] is null
+               or (t.id, t.lease) in (select * from unnest($2::uuid[], $3::integer[]))))
         order by t.id
-        limit $3
+        limit $4
         "#,
         worker_id,
-        ids,
+        ids.as_deref(),
+        leases.as_deref(),
         BATCH
     )
     .fetch_all(pool)

@@ -100,22 +100,9 @@ pub async fn start(
     tasks.sort_by_key(|task| task.id);
     let (ids, leases): (Vec<Uuid>, Vec<Lease>) =
         tasks.iter().map(|task| (task.id, task.lease)).unzip();
-    // `(… = 'assigned') is true` hides the guard from the planner, which otherwise expects few such rows while the
-    // statistics are stale, and scans them instead of looking the ids up.
-    let rows = sqlx::query_as!(
+    let rows = sqlx::query_file_as!(
         Row,
-        r#"
-        update tasks t
-        set status = 'running', started_at = now(), attempt = t.attempt + 1
-        from unnest($1::uuid[], $2::integer[]) as x(id, lease)
-        where t.id = x.id and t.lease = x.lease and (t.status = 'assigned') is true
-          and t.assigned_worker = $3
-          and exists (select from workers w where w.id = $3 and w.incarnation = $4)
-        returning t.id as "id!", t.lease as "lease!", t.attempt as "attempt!", t.max_attempts as "max_attempts!",
-            t.command as "command!", t.argv as "argv?: Json<Vec<String>>", t.env as "env?", t.stdin as "stdin?",
-            t.timeout_seconds as "timeout_seconds?", t.executor as "executor!",
-            t.simulate as "simulate?: Json<SimulateOptions>"
-        "#,
+        "src/start.sql",
         &ids,
         &leases,
         holder.worker_id,
@@ -140,13 +127,19 @@ pub async fn running(pool: &PgPool, holder: Holder, tasks: &[TaskLease]) -> Resu
             t.command as "command!", t.argv as "argv?: Json<Vec<String>>", t.env as "env?", t.stdin as "stdin?",
             t.timeout_seconds as "timeout_seconds?", t.executor as "executor!",
             t.simulate as "simulate?: Json<SimulateOptions>"
-        from tasks t
-        join unnest($1::uuid[], $2::integer[]) as x(id, lease) on t.id = x.id and t.lease = x.lease
-        where (t.status = 'running') is true and t.assigned_worker = $3
+        from unnest($1::uuid[], $2::integer[]) as x(id, lease)
+        cross join lateral (
+            select * from tasks t
+            where t.id = x.id and t.lease = x.lease and t.status = 'running' and t.assigned_worker = $3
+            -- Keeps it a look-up of each id, as in start.sql.
+            offset 0
+        ) t
+        where exists (select from workers w where w.id = $3 and w.incarnation = $4)
         "#,
         &ids,
         &leases,
         holder.worker_id,
+        holder.incarnation,
     )
     .fetch_all(pool)
     .await?;

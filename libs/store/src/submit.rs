@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
+use sqlx::PgExecutor;
 use taskmaster_core::{NewTask, When};
 use uuid::Uuid;
 
@@ -20,12 +21,40 @@ pub struct Accepted {
     pub due: bool,
 }
 
-/// Stores tasks, all or none, in one statement. A task whose id is there already is left as it is and not returned,
-/// so that a caller who does not know whether its last try was committed may try again. The result is in no order.
+/// Stores tasks, all or none, in one statement. A task whose id is live already is left as it is and not returned.
+/// The result is in no order.
 ///
 /// # Errors
-/// When Postgres is away: nothing was stored, or all of it (try again with the same ids).
+/// When Postgres is away: nothing was stored, or all of it; find out by [`submit_again`] with the same ids.
 pub async fn submit(pool: &PgPool, tasks: &[NewTask]) -> Result<Vec<Accepted>> {
+    insert(pool, tasks).await
+}
+
+/// The same for tasks whose last try may have been committed without our knowing: those that are there already are
+/// left as they are, also those that have run and ended since.
+///
+/// # Errors
+/// When Postgres is away: try again.
+pub async fn submit_again(pool: &PgPool, tasks: &[NewTask]) -> Result<Vec<Accepted>> {
+    let mut transaction = pool.begin().await?;
+    let mut accepted = insert(&mut *transaction, tasks).await?;
+    let ids: Vec<Uuid> = accepted.iter().map(|accepted| accepted.id).collect();
+    // After the insert, and in a statement of its own: a task that ended while the insert waited for it is seen.
+    let ended = sqlx::query_scalar!(
+        r#"
+        with ended as materialized (select id from finished_tasks where id = any ($1))
+        delete from tasks where id = any (array(select id from ended)) returning id
+        "#,
+        &ids
+    )
+    .fetch_all(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    accepted.retain(|accepted| !ended.contains(&accepted.id));
+    Ok(accepted)
+}
+
+async fn insert(executor: impl PgExecutor<'_>, tasks: &[NewTask]) -> Result<Vec<Accepted>> {
     let mut columns = Columns::default();
     for task in tasks {
         columns.push(task);
@@ -57,7 +86,7 @@ pub async fn submit(pool: &PgPool, tasks: &[NewTask]) -> Result<Vec<Accepted>> {
         &columns.scheduled_at as _,
         &columns.delay_seconds,
     )
-    .fetch_all(pool)
+    .fetch_all(executor)
     .await?;
     Ok(accepted)
 }

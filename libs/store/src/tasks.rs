@@ -212,7 +212,7 @@ async fn read(pool: &PgPool, ids: &[Uuid], filter: &Filter) -> Result<Vec<Task>>
             .replace('_', r"\_");
         format!("%{escaped}%")
     });
-    let rows = sqlx::query_file_as!(
+    let query = sqlx::query_file_as!(
         Row,
         "src/tasks.sql",
         ids,
@@ -221,9 +221,17 @@ async fn read(pool: &PgPool, ids: &[Uuid], filter: &Filter) -> Result<Vec<Task>>
         pattern,
         filter.before,
         filter.limit,
-    )
-    .fetch_all(pool)
-    .await?;
+    );
+    let rows = if filter.text.is_some() {
+        // A search of commands reads all of history at worst: it must not keep a connection for long.
+        let mut transaction = pool.begin().await?;
+        sqlx::query("set local statement_timeout = '5s'")
+            .execute(&mut *transaction)
+            .await?;
+        query.fetch_all(&mut *transaction).await?
+    } else {
+        query.fetch_all(pool).await?
+    };
     rows.into_iter().map(Task::try_from).collect()
 }
 

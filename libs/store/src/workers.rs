@@ -172,8 +172,10 @@ pub async fn available(pool: &PgPool) -> Result<Vec<Available>> {
         from workers w
         left join (select assigned_worker, count(*) as held from tasks where picked_at is not null
                    group by assigned_worker) h on h.assigned_worker = w.id
-        where w.status = 'online'
-        "#
+        where w.status = $1
+        "#,
+        // A parameter, because the plan of a statement that has none would be kept: see `StoreConfig::pool`.
+        "online"
     )
     .fetch_all(pool)
     .await?;

@@ -12,6 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{ApiConfig, ApiState, router};
 
+/// How long the connections to Postgres may take to close.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long requests may take to end once the API is told to stop.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -60,12 +62,15 @@ pub async fn serve(
     let served = tokio::select! {
         served = serving => served,
         () = overdue => {
-            tracing::warn!(after_seconds = GRACE.as_secs(), "cut connections that did not end");
+            tracing::warn!(after_seconds = GRACE.as_secs(), "leaves connections that did not end");
             Ok(())
         }
     };
     state.events_shutdown.cancel();
     state.events.stopped().await;
-    state.pool.close().await;
+    // A statement that Postgres does not answer would keep it waiting.
+    tokio::time::timeout(CLOSE_TIMEOUT, state.pool.close())
+        .await
+        .ok();
     Ok(served?)
 }

@@ -34,7 +34,16 @@ impl Periodic for Cleaner {
     /// When Postgres is away, or a partition that is to go is being read for long.
     async fn run_once(&mut self) -> anyhow::Result<Next> {
         let made = partitions::ensure(&self.pool, partitions::DAYS_AHEAD).await?;
-        let dropped = partitions::drop_older_than(&self.pool, self.retention_days).await?;
+        let dropped = match partitions::drop_older_than(&self.pool, self.retention_days).await {
+            Ok(dropped) => dropped,
+            // Whoever reads a partition for long, as a backup does, may finish. Waiting for the lock holds up every
+            // writer behind it, so it is not tried again at once.
+            Err(error) if error.is_unavailable() => {
+                tracing::info!(%error, "old partitions are dropped later");
+                return Ok(Next::After(INTERVAL));
+            }
+            Err(error) => return Err(error.into()),
+        };
         if made + dropped > 0 {
             tracing::info!(
                 partitions.made = made,

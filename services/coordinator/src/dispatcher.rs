@@ -14,6 +14,8 @@ use taskmaster_store::workers::{self, Available};
 
 /// The most tasks one pass claims.
 const BATCH: usize = 500;
+/// What is due and was passed over is locked by someone for a moment.
+const LEAST_PAUSE: Duration = Duration::from_millis(1);
 /// The net: when nothing wakes the dispatcher, it looks this often.
 const POLL: Duration = Duration::from_secs(1);
 
@@ -92,10 +94,10 @@ impl Dispatcher {
         if !undelivered.is_empty() {
             let count = undelivered.len();
             let released = claim::release(&self.pool, undelivered).await?;
-            tracing::info!(
-                tasks.undelivered = count,
-                tasks.released = released.len(),
-                "released"
+            // An error, so that the next pass comes after a pause: what is refused once is refused again at once.
+            anyhow::bail!(
+                "{count} assignments were not delivered, {} released",
+                released.len()
             );
         }
         Ok(())
@@ -130,8 +132,8 @@ impl Periodic for Dispatcher {
             return Ok(Next::Now);
         }
         let due_in_ms = claim::next_due_in_ms(&self.pool).await?;
-        Ok(Next::After(
-            due_in_ms.map_or(POLL, |ms| POLL.min(Duration::from_millis(ms))),
-        ))
+        Ok(Next::After(due_in_ms.map_or(POLL, |ms| {
+            Duration::from_millis(ms).clamp(LEAST_PAUSE, POLL)
+        })))
     }
 }

@@ -1,15 +1,23 @@
 //! The intake: takes submissions from AMQP producers. A message is acknowledged only after its tasks are committed;
 //! one that is not valid moves to the rejected queue, unchanged, with its reason.
 
+use std::ops::Range;
+
 use taskmaster_broker::{BrokerConfig, EventPublisher, Submission, SubmissionConsumer, TaskEvent};
 use taskmaster_core::{MAX_BATCH, NewTask, SubmitTask, TaskStatus};
 use taskmaster_runtime::Backoff;
-use taskmaster_store::{PgPool, submit};
+use taskmaster_store::{PgPool, bounded, submit};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// The most messages that are committed together.
+/// The most messages that are looked at together.
 const BATCH: usize = 200;
+/// The largest message, as large as the largest body over HTTP.
+const MAX_BODY_BYTES: usize = 32 << 20;
+/// When this much, or this many tasks, came together, it is committed before more is added.
+const COMMIT_BYTES: usize = 8 << 20;
+/// See [`COMMIT_BYTES`].
+const COMMIT_TASKS: usize = 5000;
 
 /// Takes in submissions until `shutdown`, waiting for RabbitMQ and Postgres as long as they are away.
 pub async fn run(
@@ -19,12 +27,13 @@ pub async fn run(
     shutdown: CancellationToken,
 ) {
     let mut backoff = Backoff::default();
-    loop {
-        let taken = tokio::select! {
-            () = shutdown.cancelled() => return,
-            taken = take(&pool, &config, &events, &mut backoff) => taken,
+    while !shutdown.is_cancelled() {
+        let intake = Intake {
+            pool: &pool,
+            events: &events,
+            shutdown: &shutdown,
         };
-        if let Err(error) = taken {
+        if let Err(error) = intake.take(&config, &mut backoff).await {
             if backoff.is_fresh() {
                 tracing::warn!(
                     error = format!("{error:#}"),
@@ -39,59 +48,147 @@ pub async fn run(
     }
 }
 
-/// Takes in until the connection ends. What was received and not acknowledged by then comes again.
-async fn take(
-    pool: &PgPool,
-    config: &BrokerConfig,
-    events: &EventPublisher,
-    backoff: &mut Backoff,
-) -> anyhow::Result<()> {
-    let mut consumer = SubmissionConsumer::connect(config).await?;
-    loop {
-        let batch = consumer.next_batch(BATCH).await?;
-        backoff.reset();
-        let mut accepted = Vec::with_capacity(batch.len());
-        let mut ranges = Vec::new();
-        let mut tasks = Vec::new();
-        for submission in batch {
-            match parse(&submission.body) {
-                Ok(parsed) => {
-                    ranges.push(tasks.len()..tasks.len() + parsed.len());
-                    tasks.extend(parsed);
-                    accepted.push(submission);
-                }
-                Err(reason) => reject(&mut consumer, submission, &reason).await?,
+struct Intake<'a> {
+    pool: &'a PgPool,
+    events: &'a EventPublisher,
+    shutdown: &'a CancellationToken,
+}
+
+impl Intake<'_> {
+    /// Takes in until it is time to stop, or the connection ends. What was received and not acknowledged by then
+    /// comes again.
+    async fn take(&self, config: &BrokerConfig, backoff: &mut Backoff) -> anyhow::Result<()> {
+        let connecting = SubmissionConsumer::connect(config);
+        let Some(consumer) = self.shutdown.run_until_cancelled(connecting).await else {
+            return Ok(());
+        };
+        let mut consumer = consumer?;
+        // Between two batches only: one that was begun is committed and acknowledged, or it would come again, and its
+        // tasks with new ids.
+        while let Some(batch) = self
+            .shutdown
+            .run_until_cancelled(consumer.next_batch(BATCH))
+            .await
+        {
+            let batch = Batch::parse(batch?);
+            for lot in batch.valid {
+                self.accept(&mut consumer, lot).await?;
             }
-        }
-        if accepted.is_empty() {
-            continue;
-        }
-        match commit(pool, &mut consumer, &tasks, events).await {
-            Ok(()) => consumer.ack(&accepted).await?,
-            Err(error) if is_refused(&error) => {
-                // One of them is at fault: find out which, and let the others in.
-                for (submission, range) in accepted.into_iter().zip(ranges) {
-                    match commit(pool, &mut consumer, &tasks[range], events).await {
-                        Ok(()) => consumer.ack(&[submission]).await?,
-                        Err(error) if is_refused(&error) => {
-                            reject(&mut consumer, submission, &error.to_string()).await?;
-                        }
-                        Err(error) => return Err(error),
-                    }
-                }
+            for (submission, reason) in batch.invalid {
+                tracing::warn!(reason, "rejected a submission");
+                consumer.reject(submission, &reason).await?;
             }
+            backoff.reset();
+        }
+        Ok(())
+    }
+
+    /// Commits and acknowledges. If Postgres refuses what is in the tasks, finds out which message is at fault, and
+    /// lets the others in.
+    async fn accept(&self, consumer: &mut SubmissionConsumer, lot: Lot) -> anyhow::Result<()> {
+        match self.commit(consumer, &lot.tasks).await {
+            Ok(()) => return Ok(consumer.ack(&lot.submissions).await?),
+            Err(error) if is_refused(&error) => {}
             Err(error) => return Err(error),
         }
+        for (submission, range) in lot.submissions.into_iter().zip(lot.ranges) {
+            match self.commit(consumer, &lot.tasks[range]).await {
+                Ok(()) => consumer.ack(&[submission]).await?,
+                Err(error) if is_refused(&error) => {
+                    tracing::warn!(%error, "rejected a submission");
+                    consumer.reject(submission, &error.to_string()).await?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores the tasks, waiting for Postgres as long as the messages are still ours to acknowledge: the same ids each
+    /// time, so that a commit whose answer was lost is not made twice.
+    async fn commit(
+        &self,
+        consumer: &mut SubmissionConsumer,
+        tasks: &[NewTask],
+    ) -> anyhow::Result<()> {
+        let mut backoff = Backoff::default();
+        loop {
+            anyhow::ensure!(
+                consumer.is_open(),
+                "the channel closed while Postgres was away"
+            );
+            let submitted = if backoff.is_fresh() {
+                bounded(submit::submit(self.pool, tasks)).await
+            } else {
+                bounded(submit::submit_again(self.pool, tasks)).await
+            };
+            match submitted {
+                Ok(_) => break,
+                Err(error) if error.is_unavailable() && !self.shutdown.is_cancelled() => {
+                    if backoff.is_fresh() {
+                        tracing::warn!(%error, tasks.count = tasks.len(), "submissions wait for Postgres");
+                    }
+                    backoff.wait().await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.events.tasks(tasks.iter().map(|task| TaskEvent {
+            id: task.id,
+            status: TaskStatus::Scheduled,
+            assigned_worker_name: None,
+        }));
+        Ok(())
     }
 }
 
-async fn reject(
-    consumer: &mut SubmissionConsumer,
-    submission: Submission,
-    reason: &str,
-) -> anyhow::Result<()> {
-    tracing::warn!(reason, "rejected a submission");
-    Ok(consumer.reject(submission, reason).await?)
+/// Messages that arrived together, sorted.
+#[derive(Default)]
+struct Batch {
+    valid: Vec<Lot>,
+    invalid: Vec<(Submission, String)>,
+}
+
+/// Messages that are committed together.
+#[derive(Default)]
+struct Lot {
+    submissions: Vec<Submission>,
+    /// For each of them, where its tasks are.
+    ranges: Vec<Range<usize>>,
+    tasks: Vec<NewTask>,
+    bytes: usize,
+}
+
+impl Batch {
+    fn parse(submissions: Vec<Submission>) -> Self {
+        let mut batch = Self::default();
+        for submission in submissions {
+            let parsed = match submission.body.len() {
+                0..=MAX_BODY_BYTES => parse(&submission.body),
+                _ => Err(format!("a message may have {MAX_BODY_BYTES} bytes at most")),
+            };
+            match parsed {
+                Ok(tasks) => batch.add(submission, tasks),
+                Err(reason) => batch.invalid.push((submission, reason)),
+            }
+        }
+        batch
+    }
+
+    /// Adds a message to what is committed together, or begins a new lot where the last one has grown large.
+    fn add(&mut self, submission: Submission, tasks: Vec<NewTask>) {
+        let full = |lot: &Lot| lot.bytes >= COMMIT_BYTES || lot.tasks.len() >= COMMIT_TASKS;
+        if self.valid.last().is_none_or(full) {
+            self.valid.push(Lot::default());
+        }
+        if let Some(lot) = self.valid.last_mut() {
+            lot.bytes += submission.body.len();
+            lot.ranges
+                .push(lot.tasks.len()..lot.tasks.len() + tasks.len());
+            lot.tasks.extend(tasks);
+            lot.submissions.push(submission);
+        }
+    }
 }
 
 /// Reads a message: one task, or an array of up to 1,000.
@@ -125,45 +222,11 @@ fn parse_one(value: serde_json::Value) -> Result<NewTask, String> {
     })
 }
 
-/// Stores the tasks, waiting for Postgres as long as the messages are still ours to acknowledge: the same ids each
-/// time, so that a commit whose answer was lost is not made twice.
-async fn commit(
-    pool: &PgPool,
-    consumer: &mut SubmissionConsumer,
-    tasks: &[NewTask],
-    events: &EventPublisher,
-) -> anyhow::Result<()> {
-    let mut backoff = Backoff::default();
-    loop {
-        anyhow::ensure!(
-            consumer.is_open(),
-            "the channel closed while Postgres was away"
-        );
-        match submit::submit(pool, tasks).await {
-            Ok(_) => break,
-            Err(error) if error.is_unavailable() => {
-                if backoff.is_fresh() {
-                    tracing::warn!(%error, tasks.count = tasks.len(), "submissions wait for Postgres");
-                }
-                backoff.wait().await;
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
-    events.tasks(tasks.iter().map(|task| TaskEvent {
-        id: task.id,
-        status: TaskStatus::Scheduled,
-        assigned_worker_name: None,
-    }));
-    Ok(())
-}
-
 /// Whether Postgres refused what is in the tasks, so that trying again is of no use.
 fn is_refused(error: &anyhow::Error) -> bool {
-    matches!(
-        error.downcast_ref(),
-        Some(taskmaster_store::Error::Refused(_))
-    )
+    error
+        .downcast_ref()
+        .is_some_and(taskmaster_store::Error::is_bad_data)
 }
 
 #[cfg(test)]

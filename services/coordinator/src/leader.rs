@@ -6,7 +6,8 @@ use std::time::Duration;
 use taskmaster_broker::{AssignmentPublisher, wakeups};
 use taskmaster_core::RetryPolicy;
 use taskmaster_runtime::{Backoff, run_periodically};
-use taskmaster_store::leadership::Leadership;
+use taskmaster_store::leadership::{Candidate, Leadership};
+use taskmaster_store::{StoreConfig, bounded};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -32,19 +33,15 @@ const WAKE_ON: [&str; 5] = [
 pub(crate) async fn run(shared: Shared, shutdown: CancellationToken) {
     let mut backoff = Backoff::default();
     while !shutdown.is_cancelled() {
-        match Leadership::acquire(&shared.config.store).await {
-            Ok(Some(leadership)) => {
-                backoff.reset();
+        let elected = tokio::select! {
+            () = shutdown.cancelled() => return,
+            elected = elect(&shared.config.store, &mut backoff) => elected,
+        };
+        match elected {
+            Ok(leadership) => {
                 tracing::info!("leads");
                 lead(&shared, leadership, &shutdown).await;
                 tracing::info!("no longer leads");
-            }
-            Ok(None) => {
-                backoff.reset();
-                tokio::select! {
-                    () = shutdown.cancelled() => {}
-                    () = tokio::time::sleep(PULSE) => {}
-                }
             }
             Err(error) => {
                 if backoff.is_fresh() {
@@ -56,6 +53,19 @@ pub(crate) async fn run(shared: Shared, shutdown: CancellationToken) {
                 }
             }
         }
+    }
+}
+
+/// Waits until this coordinator leads.
+async fn elect(store: &StoreConfig, backoff: &mut Backoff) -> taskmaster_store::Result<Leadership> {
+    let mut candidate = bounded(Candidate::connect(store)).await?;
+    backoff.reset();
+    loop {
+        candidate = match bounded(candidate.try_lead()).await? {
+            Ok(leadership) => return Ok(leadership),
+            Err(candidate) => candidate,
+        };
+        tokio::time::sleep(PULSE).await;
     }
 }
 

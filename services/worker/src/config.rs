@@ -113,6 +113,18 @@ impl WorkerConfig {
         }
     }
 
+    /// Makes sure that the times fit together.
+    ///
+    /// # Errors
+    /// What to change.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            self.heartbeat_interval.saturating_mul(2) <= self.heartbeat_timeout,
+            "--heartbeat-timeout must be at least twice --heartbeat-interval: a heartbeat may be late"
+        );
+        Ok(())
+    }
+
     pub(crate) fn heartbeat_interval(&self) -> Duration {
         Duration::from_secs(self.heartbeat_interval.into())
     }

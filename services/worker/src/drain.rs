@@ -7,13 +7,16 @@ use taskmaster_runtime::Shutdown;
 use taskmaster_store::{PgPool, claim};
 use tokio::time::timeout;
 
-use crate::held::{Held, StopReason};
+use crate::held::Held;
+use crate::stop::StopReason;
 
 /// How long Postgres may take to be told.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long after it was asked to stop at once a worker waits for Postgres to be told.
+const GIVE_UP: Duration = Duration::from_secs(10);
 
 /// Waits until it is time to stop, then empties `held`. Returns when nothing runs here any more and everything that
-/// ran is reported.
+/// ran is reported, or when it is asked to stop at once and Postgres does not answer.
 pub(crate) async fn drain(shutdown: &Shutdown, held: &Arc<Held>, pool: &PgPool, grace: Duration) {
     shutdown.drain.cancelled().await;
     let pending = held.take_pending();
@@ -36,14 +39,24 @@ pub(crate) async fn drain(shutdown: &Shutdown, held: &Arc<Held>, pool: &PgPool, 
         () = shutdown.now.cancelled() => {}
     }
     // What is being started just now is stopped as soon as it runs.
+    let give_up = async {
+        shutdown.now.cancelled().await;
+        tokio::time::sleep(GIVE_UP).await;
+    };
+    tokio::select! {
+        () = stop_everything(held, StopReason::HandBack) => {}
+        () = give_up => tracing::error!("what became of some tasks could not be written down; the coordinator will find them"),
+    }
+}
+
+/// Tells every run to stop, also those that are only about to begin, until nothing is held.
+pub(crate) async fn stop_everything(held: &Held, reason: StopReason) {
     loop {
-        let stopped = held.stop_all(StopReason::HandBack);
+        let stopped = held.stop_all(reason);
         if stopped > 0 {
-            tracing::info!(
-                tasks.count = stopped,
-                "stops what still runs and hands it back"
-            );
+            tracing::info!(tasks.count = stopped, "stops what still runs");
         }
+        held.take_pending();
         tokio::select! {
             () = held.until_empty() => return,
             () = tokio::time::sleep(Duration::from_millis(100)) => {}

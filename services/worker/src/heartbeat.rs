@@ -12,7 +12,8 @@ use taskmaster_store::{PgPool, claim, workers};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use crate::held::{Held, StopReason};
+use crate::held::Held;
+use crate::stop::StopReason;
 
 pub(crate) struct Heartbeat {
     pub(crate) pool: PgPool,
@@ -41,6 +42,8 @@ impl Heartbeat {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // A slow Postgres is no reason to stop what runs: several answers have to be missed before that.
         let patience = (self.timeout / 3).max(Duration::from_secs(1));
+        // By then the coordinator may be about to give the tasks away; its clock began when it last heard of us.
+        let margin = (self.timeout / 10).min(Duration::from_secs(1));
         let mut last_heard = Instant::now();
         let mut rate = Rate::default();
         let mut draining_told = false;
@@ -49,6 +52,10 @@ impl Heartbeat {
             tokio::select! {
                 () = shutdown.cancelled() => return Ok(()),
                 _ = tick.tick() => {}
+                () = tokio::time::sleep_until((last_heard + self.timeout - margin).into()), if !fenced => {
+                    fenced = true;
+                    self.fence();
+                }
                 () = self.draining.cancelled(), if !draining_told => draining_told = true,
             }
             let sent = Instant::now();
@@ -59,13 +66,18 @@ impl Heartbeat {
             let window = i32::try_from(window).unwrap_or(i32::MAX);
             let draining = self.draining.is_cancelled();
             let beat = workers::heartbeat(&self.pool, self.holder, window, draining);
-            match tokio::time::timeout(patience, beat).await {
+            let wait = if fenced {
+                patience
+            } else {
+                patience.min((last_heard + self.timeout - margin).saturating_duration_since(sent))
+            };
+            match tokio::time::timeout(wait, beat).await {
                 Ok(Ok(Some(known))) => {
                     if fenced {
                         tracing::info!("Postgres answers again");
                     }
                     (last_heard, fenced) = (sent, false);
-                    self.reconcile(&known, sent, draining, &assign).await;
+                    self.reconcile(&known, sent, &assign).await;
                 }
                 Ok(Ok(None)) => {
                     self.held.stop_all(StopReason::LeaseLost);
@@ -74,10 +86,6 @@ impl Heartbeat {
                 }
                 Ok(Err(error)) => tracing::debug!(%error, "heartbeat failed"),
                 Err(_) => tracing::debug!("heartbeat took too long"),
-            }
-            if !fenced && last_heard.elapsed() >= self.timeout {
-                fenced = true;
-                self.fence();
             }
         }
     }
@@ -97,7 +105,6 @@ impl Heartbeat {
         &self,
         known: &[workers::Held],
         sent: Instant,
-        draining: bool,
         assign: &impl Fn(Vec<(TaskLease, u32)>),
     ) {
         let running: HashSet<TaskLease> = known
@@ -106,7 +113,7 @@ impl Heartbeat {
             .map(|known| known.task)
             .collect();
         // What began to run before the question was sent and is not in the answer belongs to someone else by now.
-        for task in self.held.running_for(sent.elapsed()) {
+        for task in self.held.running_since(sent) {
             if !running.contains(&task) {
                 self.held.stop(task, StopReason::LeaseLost);
             }
@@ -118,15 +125,17 @@ impl Heartbeat {
             self.held.stop(known.task, StopReason::Cancelled);
         }
         let unheard = |known: &&workers::Held| !self.held.contains(known.task);
-        let forgotten: Vec<_> = known
+        let forgotten: Vec<TaskLease> = known
             .iter()
             .filter(|known| known.running)
             .filter(unheard)
-            .map(|known| known.task.id)
+            .map(|known| known.task)
             .collect();
         if !forgotten.is_empty() {
             let of = Of::Forgotten(self.holder.worker_id, &forgotten);
             match rescue::rescue(&self.pool, of, RetryPolicy::default()).await {
+                // They ended by themselves while the answer was on its way.
+                Ok(moved) if moved.is_empty() => {}
                 Ok(moved) => tracing::warn!(
                     tasks.count = moved.len(),
                     "reported as lost what no longer runs here"
@@ -142,7 +151,8 @@ impl Heartbeat {
             .filter(unheard)
             .map(|known| (known.task, known.wait_ms))
             .collect();
-        if draining {
+        // Asked now: it may have begun while the answer was on its way.
+        if self.draining.is_cancelled() {
             let tasks = assigned.into_iter().map(|(task, _)| task).collect();
             if let Err(error) = claim::release(&self.pool, tasks).await {
                 tracing::debug!(%error, "not released, will be by the coordinator");

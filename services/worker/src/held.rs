@@ -3,21 +3,12 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use taskmaster_core::TaskLease;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 
-/// Why a run is stopped before its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum StopReason {
-    /// Someone asked for it.
-    Cancelled,
-    /// The task was given to someone else, or must be assumed to be: end it at once, and report nothing.
-    LeaseLost,
-    /// The worker stops and hands it back.
-    HandBack,
-}
+use crate::stop::{Stop, StopReason, StopSender, stop};
 
 #[derive(Debug)]
 enum State {
@@ -25,11 +16,8 @@ enum State {
     Pending,
     /// Its start is being committed.
     Starting,
-    /// It runs. `stop` is gone once it was used.
-    Running {
-        stop: Option<oneshot::Sender<StopReason>>,
-        since: Instant,
-    },
+    /// It runs.
+    Running { stop: StopSender, since: Instant },
     /// It has ended; the report is on its way.
     Reporting,
 }
@@ -103,16 +91,15 @@ impl Held {
     }
 
     /// Notes that a task runs; what comes back tells its run to stop.
-    pub(crate) fn started(&self, task: TaskLease) -> oneshot::Receiver<StopReason> {
-        let (stop, stopped) = oneshot::channel();
-        self.lock().states.insert(
-            task,
-            State::Running {
-                stop: Some(stop),
-                since: Instant::now(),
-            },
-        );
-        stopped
+    pub(crate) fn started(&self, task: TaskLease) -> Stop {
+        let (sender, run) = stop();
+        let since = Instant::now();
+        let running = State::Running {
+            stop: sender,
+            since,
+        };
+        self.lock().states.insert(task, running);
+        run
     }
 
     /// Notes that a run has ended and will be reported.
@@ -144,28 +131,26 @@ impl Held {
         pending
     }
 
-    /// Tells a run to stop; nothing happens if it does not run here, or was told before.
+    /// Tells a run to stop; false if it does not run here, or that is no news to it.
     pub(crate) fn stop(&self, task: TaskLease, reason: StopReason) -> bool {
-        let mut inner = self.lock();
-        let Some(State::Running { stop, .. }) = inner.states.get_mut(&task) else {
-            return false;
-        };
-        stop.take().is_some_and(|stop| stop.send(reason).is_ok())
+        match self.lock().states.get(&task) {
+            Some(State::Running { stop, .. }) => stop.tell(reason),
+            _ => false,
+        }
     }
 
-    /// Tells every run to stop.
+    /// Tells every run to stop; returns to how many that is news.
     pub(crate) fn stop_all(&self, reason: StopReason) -> usize {
-        let running = self.running_for(Duration::ZERO);
-        running
-            .into_iter()
-            .filter(|task| self.stop(*task, reason))
-            .count()
+        let inner = self.lock();
+        let told =
+            |state: &&State| matches!(state, State::Running { stop, .. } if stop.tell(reason));
+        inner.states.values().filter(told).count()
     }
 
-    /// What has been running for at least `age`.
-    pub(crate) fn running_for(&self, age: Duration) -> Vec<TaskLease> {
+    /// What runs now and ran at that moment already.
+    pub(crate) fn running_since(&self, moment: Instant) -> Vec<TaskLease> {
         let old_enough =
-            |state: &State| matches!(state, State::Running { since, .. } if since.elapsed() >= age);
+            |state: &State| matches!(state, State::Running { since, .. } if *since <= moment);
         self.lock()
             .states
             .iter()
@@ -232,16 +217,18 @@ mod tests {
     }
 
     #[test]
-    fn a_run_is_told_to_stop_once() {
+    fn only_a_run_is_told_to_stop() {
         let held = Held::default();
         held.insert(task(1));
         assert!(
             !held.stop(task(1), StopReason::Cancelled),
             "it does not run yet"
         );
-        let mut stop = held.started(task(1));
-        assert!(held.stop(task(1), StopReason::Cancelled));
-        assert!(!held.stop(task(1), StopReason::LeaseLost));
-        assert_eq!(stop.try_recv(), Ok(StopReason::Cancelled));
+        let before = Instant::now();
+        let run = held.started(task(1));
+        assert!(held.running_since(before).is_empty());
+        assert_eq!(held.running_since(Instant::now()), [task(1)]);
+        assert_eq!(held.stop_all(StopReason::LeaseLost), 1);
+        assert!(run.is_lease_lost());
     }
 }

@@ -14,6 +14,7 @@ mod held;
 mod reporter;
 mod run;
 mod starter;
+mod stop;
 
 pub use config::{SimulateConfig, WorkerConfig};
 pub use run::run;

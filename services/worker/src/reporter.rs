@@ -11,7 +11,7 @@ use taskmaster_core::{RetryPolicy, TaskLease, TaskStatus, verdict};
 use taskmaster_runtime::Backoff;
 use taskmaster_store::finish::{self, Ended, Finish};
 use taskmaster_store::start::{Holder, Started};
-use taskmaster_store::{PgPool, output};
+use taskmaster_store::{PgPool, bounded, output};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
@@ -21,6 +21,8 @@ use crate::held::Held;
 
 /// How often output is stored while a command runs.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(200);
+/// The most output that is written at once, in bytes.
+const STORE_BYTES: usize = 8 << 20;
 /// The most ends that are committed together.
 const BATCH: usize = 500;
 
@@ -132,13 +134,24 @@ impl Reporter {
     }
 
     async fn store(&self, output: &Taken) {
-        if output.pieces.is_empty() && output.dropped.is_empty() {
-            return;
+        let mut rest = output.pieces.as_slice();
+        while !rest.is_empty() {
+            let mut bytes = 0;
+            let fits = rest.iter().take_while(|piece| {
+                bytes += piece.data.len();
+                bytes <= STORE_BYTES
+            });
+            // One piece is never larger than what may be written at once.
+            let (pieces, later) = rest.split_at(fits.count().max(1));
+            until_done("output", || output::append(&self.pool, pieces, &[])).await;
+            rest = later;
         }
-        until_done("output", || {
-            output::append(&self.pool, &output.pieces, &output.dropped)
-        })
-        .await;
+        if !output.dropped.is_empty() {
+            until_done("output", || {
+                output::append(&self.pool, &[], &output.dropped)
+            })
+            .await;
+        }
     }
 
     async fn finish(&self, ended: Vec<(Started, Ending)>) {
@@ -240,7 +253,7 @@ where
 {
     let mut backoff = Backoff::default();
     loop {
-        match write().await {
+        match bounded(write()).await {
             Ok(done) => return Some(done),
             Err(error) if error.is_bad_data() => {
                 tracing::error!(%error, "{what} were refused");

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context;
+use rustix::process::DumpableBehavior;
 use taskmaster_broker::{
     Assignment, EventPublisher, WorkerEvent, WorkerMessage, consume_assignments,
 };
@@ -22,13 +23,16 @@ use uuid::Uuid;
 
 use crate::WorkerConfig;
 use crate::capture::Capture;
-use crate::drain::drain;
+use crate::drain::{drain, stop_everything};
 use crate::execute::{Settings, SharedCapture, execute};
 use crate::heartbeat::Heartbeat;
-use crate::held::{Held, StopReason};
+use crate::held::Held;
 use crate::reporter::{Captures, Report, Reporter};
 use crate::starter::Starter;
+use crate::stop::StopReason;
 
+/// How long the last writes may take once nothing is held any more.
+const LAST_WRITES: Duration = Duration::from_secs(5);
 /// How many messages may wait to be looked at.
 const MESSAGES: usize = 16;
 
@@ -48,6 +52,9 @@ pub async fn run(config: WorkerConfig, shutdown: Shutdown) -> anyhow::Result<()>
             .context("the machine's name cannot be a worker's: give --name")?,
     };
     config.broker.check().context("AMQP_URL")?;
+    config.check()?;
+    // Another process of the same user, such as a command, must not read our environment.
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     let pool = config.store.pool().context("DATABASE_URL")?;
     let Some(holder) = register(&pool, &config, &name, &host, &shutdown).await else {
         return Ok(());
@@ -177,12 +184,18 @@ impl Worker {
         };
         if outlived.is_some() {
             self.shutdown.stop_now();
-            self.held.until_empty().await;
+            stop_everything(&self.held, StopReason::LeaseLost).await;
         }
         stop.cancel();
-        while parts.join_next().await.is_some() {}
-        drop((reports, parts));
-        reporter.await.context("the reporter panicked")?;
+        drop(reports);
+        // Whoever waits for Postgres with nothing left to run has been given up on.
+        let parts_end = async {
+            while parts.join_next().await.is_some() {}
+            reporter.await
+        };
+        if let Ok(reporter) = tokio::time::timeout(LAST_WRITES, parts_end).await {
+            reporter.context("the reporter panicked")?;
+        }
         match outlived {
             Some(ended) => ended?,
             // A heartbeat that is under way must not arrive after the sign-off.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use taskmaster_broker::{EventPublisher, TaskEvent};
 use taskmaster_core::{TaskLease, TaskStatus};
 use taskmaster_runtime::Backoff;
-use taskmaster_store::PgPool;
 use taskmaster_store::start::{self, Holder, Started};
+use taskmaster_store::{PgPool, bounded};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
@@ -76,10 +76,10 @@ impl Starter {
     /// before it is tried again, so that a task that was started is run.
     async fn commit(&self, tasks: &[TaskLease]) -> Vec<Started> {
         let mut backoff = Backoff::default();
-        let mut started: Vec<Started> = Vec::new();
         let mut uncertain = false;
         loop {
             let attempt = async {
+                let mut started = Vec::new();
                 if uncertain {
                     started = start::running(&self.pool, self.holder, tasks).await?;
                 }
@@ -90,13 +90,15 @@ impl Starter {
                     .filter(|task| !is_started(task))
                     .copied()
                     .collect();
-                start::start(&self.pool, self.holder, rest).await
-            };
-            match attempt.await {
-                Ok(more) => {
-                    started.extend(more);
-                    return started;
+                let more = start::start(&self.pool, self.holder, rest.clone()).await?;
+                if uncertain && more.len() < rest.len() {
+                    // The first try may have been waiting in Postgres all the time, and been committed just now.
+                    return start::running(&self.pool, self.holder, tasks).await;
                 }
+                Ok(started.into_iter().chain(more).collect())
+            };
+            match bounded(attempt).await {
+                Ok(started) => return started,
                 Err(error) => {
                     uncertain = true;
                     if backoff.is_fresh() {

@@ -8,10 +8,9 @@ use std::time::Duration;
 
 use taskmaster_core::{ExecutorKind, Outcome, SimulateOptions};
 use taskmaster_store::start::Started;
-use tokio::sync::oneshot;
 
 use crate::capture::Capture;
-use crate::held::StopReason;
+use crate::stop::{Stop, StopReason};
 
 /// The output of a run, shared by its readers and by who stores it.
 pub(crate) type SharedCapture = Arc<Mutex<Capture>>;
@@ -60,7 +59,7 @@ pub(crate) async fn execute(
     started: &Started,
     settings: &Settings,
     capture: &SharedCapture,
-    stop: oneshot::Receiver<StopReason>,
+    stop: Stop,
 ) -> End {
     match (started.executor, settings.simulate) {
         (ExecutorKind::Process, None) => process::run(started, settings, capture, stop).await,

@@ -5,73 +5,109 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::PoisonError;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process_group};
 use taskmaster_store::output::Stream;
 use taskmaster_store::start::Started;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinSet};
 
 use super::{End, Exit, Settings, SharedCapture};
-use crate::held::StopReason;
+use crate::stop::{Stop, StopReason};
 
 /// What a worker is configured with is not the command's business: these, and all that begin with `TASKMASTER_`.
-const SECRETS: [&str; 2] = ["DATABASE_URL", "AMQP_URL"];
+const SECRETS: [&str; 6] = [
+    "DATABASE_URL",
+    "AMQP_URL",
+    "PGPASSWORD",
+    "PGPASSFILE",
+    "PGSERVICEFILE",
+    "PGSSLKEY",
+];
 /// After the command has exited, what it left running may go on printing for this long, and is then killed.
 const LEFTOVER_GRACE: Duration = Duration::from_secs(1);
+/// How often a start is tried that the machine has no room for just now.
+const SPAWN_ATTEMPTS: u32 = 50;
+/// The pause between two of those.
+const SPAWN_PAUSE: Duration = Duration::from_millis(200);
 
 pub(super) async fn run(
     started: &Started,
     settings: &Settings,
     capture: &SharedCapture,
-    mut stop: oneshot::Receiver<StopReason>,
+    mut stop: Stop,
 ) -> End {
-    let mut command = command(started, settings);
-    let mut child = match command.spawn() {
+    let mut child = match spawn(command(started, settings)).await {
         Ok(child) => child,
-        Err(error) => {
-            let program = command.as_std().get_program().to_string_lossy();
-            return End::CouldNotStart(format!("cannot start {program}: {error}"));
-        }
+        Err(reason) => return End::CouldNotStart(reason),
     };
     let group = child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
-    let readers = [
-        child
-            .stdout
-            .take()
-            .map(|pipe| read(pipe, Stream::Stdout, capture.clone())),
-        child
-            .stderr
-            .take()
-            .map(|pipe| read(pipe, Stream::Stderr, capture.clone())),
-    ];
-    feed(&mut child, started.stdin.clone());
+    let mut pipes = JoinSet::new();
+    if let Some(pipe) = child.stdout.take() {
+        pipes.spawn(read(pipe, Stream::Stdout, capture.clone()));
+    }
+    if let Some(pipe) = child.stderr.take() {
+        pipes.spawn(read(pipe, Stream::Stderr, capture.clone()));
+    }
+    let feeder = feed(&mut child, started.stdin.clone());
 
     let limit = started
         .timeout_seconds
         .map(|seconds| Duration::from_secs(seconds.into()));
-    let end = tokio::select! {
+    let mut end = tokio::select! {
         status = child.wait() => End::Exited(exit(status)),
-        () = until(limit) => End::TimedOut(terminate(&mut child, group, settings.kill_grace).await),
-        Ok(reason) = &mut stop => {
-            // Whoever has it now may have started it already: there is no time to ask nicely.
-            let grace = if reason == StopReason::LeaseLost { Duration::ZERO } else { settings.kill_grace };
-            End::Stopped(reason, terminate(&mut child, group, grace).await)
+        () = until(limit) => {
+            End::TimedOut(terminate(&mut child, group, settings.kill_grace, &mut stop).await)
+        }
+        reason = stop.told() => {
+            End::Stopped(reason, terminate(&mut child, group, settings.kill_grace, &mut stop).await)
         }
     };
+    if let End::TimedOut(exit) | End::Stopped(_, exit) = end
+        && stop.is_lease_lost()
+    {
+        end = End::Stopped(StopReason::LeaseLost, exit);
+    }
+    feeder.abort();
     let leftover = tokio::time::timeout(LEFTOVER_GRACE, async {
-        for reader in readers.into_iter().flatten() {
-            // A reader that failed has read what there was.
-            drop(reader.await);
-        }
+        while pipes.join_next().await.is_some() {}
     });
-    let kept_open = leftover.await.is_err();
-    if kept_open {
+    if leftover.await.is_err() {
         tracing::debug!(task.id = %started.task.id, "the command left processes behind");
     }
     signal(group, Signal::KILL);
+    // What left the group may hold the pipes for ever: nothing of it is read any more.
+    pipes.shutdown().await;
     end
+}
+
+/// Starts the command. Where the machine lacks processes, descriptors or memory for it just now, that is not the
+/// task's fault: it is tried again for a while.
+async fn spawn(mut command: Command) -> Result<Child, String> {
+    let mut attempts = 0;
+    loop {
+        match command.spawn() {
+            Ok(child) => return Ok(child),
+            Err(error) if attempts < SPAWN_ATTEMPTS && is_shortage(&error) => {
+                if attempts == 0 {
+                    tracing::warn!(%error, "cannot start a command just now, tries again");
+                }
+                attempts += 1;
+                tokio::time::sleep(SPAWN_PAUSE).await;
+            }
+            Err(error) => {
+                let program = command.as_std().get_program().to_string_lossy();
+                return Err(format!("cannot start {program}: {error}"));
+            }
+        }
+    }
+}
+
+fn is_shortage(error: &std::io::Error) -> bool {
+    [Errno::AGAIN, Errno::MFILE, Errno::NFILE, Errno::NOMEM]
+        .iter()
+        .any(|shortage| error.raw_os_error() == Some(shortage.raw_os_error()))
 }
 
 fn command(started: &Started, settings: &Settings) -> Command {
@@ -110,30 +146,27 @@ fn command(started: &Started, settings: &Settings) -> Command {
     command
 }
 
-fn feed(child: &mut Child, stdin: Option<String>) {
-    if let (Some(mut pipe), Some(stdin)) = (child.stdin.take(), stdin) {
-        tokio::spawn(async move {
+fn feed(child: &mut Child, stdin: Option<String>) -> AbortHandle {
+    let pipe = child.stdin.take();
+    let feeding = async move {
+        if let (Some(mut pipe), Some(stdin)) = (pipe, stdin) {
             // A command need not read what it is given.
             drop(pipe.write_all(stdin.as_bytes()).await);
-        });
-    }
+        }
+    };
+    tokio::spawn(feeding).abort_handle()
 }
 
-fn read<R>(mut pipe: R, stream: Stream, capture: SharedCapture) -> JoinHandle<()>
-where
-    R: AsyncRead + Unpin + Send + 'static,
-{
-    tokio::spawn(async move {
-        let mut buffer = vec![0; 16 * 1024];
-        while let Ok(read) = pipe.read(&mut buffer).await
-            && read > 0
-        {
-            capture
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(stream, &buffer[..read]);
-        }
-    })
+async fn read(mut pipe: impl AsyncRead + Unpin, stream: Stream, capture: SharedCapture) {
+    let mut buffer = vec![0; 16 * 1024];
+    while let Ok(read) = pipe.read(&mut buffer).await
+        && read > 0
+    {
+        capture
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(stream, &buffer[..read]);
+    }
 }
 
 async fn until(limit: Option<Duration>) {
@@ -143,12 +176,20 @@ async fn until(limit: Option<Duration>) {
     }
 }
 
-/// Asks the whole group to end, and makes it after the grace period.
-async fn terminate(child: &mut Child, group: Option<Pid>, grace: Duration) -> Exit {
-    if !grace.is_zero() {
+/// Asks the whole group to end, and makes it after the grace period; at once when the lease is lost, because whoever
+/// has the task now may have started it already.
+async fn terminate(
+    child: &mut Child,
+    group: Option<Pid>,
+    grace: Duration,
+    stop: &mut Stop,
+) -> Exit {
+    if !stop.is_lease_lost() {
         signal(group, Signal::TERM);
-        if let Ok(status) = tokio::time::timeout(grace, child.wait()).await {
-            return exit(status);
+        tokio::select! {
+            status = child.wait() => return exit(status),
+            () = tokio::time::sleep(grace) => {}
+            () = stop.lease_lost() => {}
         }
     }
     signal(group, Signal::KILL);
@@ -158,7 +199,7 @@ async fn terminate(child: &mut Child, group: Option<Pid>, grace: Duration) -> Ex
 fn signal(group: Option<Pid>, signal: Signal) {
     if let Some(group) = group
         && let Err(error) = kill_process_group(group, signal)
-        && error != rustix::io::Errno::SRCH
+        && error != Errno::SRCH
     {
         tracing::warn!(%error, "a command's processes could not be signalled");
     }

@@ -4,16 +4,11 @@ use std::time::Duration;
 
 use taskmaster_core::SimulateOptions;
 use taskmaster_store::start::Started;
-use tokio::sync::oneshot;
 
 use super::{End, Exit};
-use crate::held::StopReason;
+use crate::stop::Stop;
 
-pub(super) async fn run(
-    started: &Started,
-    options: SimulateOptions,
-    stop: oneshot::Receiver<StopReason>,
-) -> End {
+pub(super) async fn run(started: &Started, options: SimulateOptions, mut stop: Stop) -> End {
     let end = Exit {
         code: Some(i32::from(options.fail)),
         signal: None,
@@ -29,6 +24,6 @@ pub(super) async fn run(
         () = tokio::time::sleep(limit.map_or(run, |limit| limit.min(run))) => {
             if limit.is_some_and(|limit| limit < run) { End::TimedOut(Exit::default()) } else { End::Exited(end) }
         }
-        Ok(reason) = stop => End::Stopped(reason, Exit::default()),
+        reason = stop.told() => End::Stopped(reason, Exit::default()),
     }
 }

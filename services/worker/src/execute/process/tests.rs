@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::capture::Capture;
+use crate::stop;
 
 fn started(command: &str) -> Started {
     Started {
@@ -35,7 +36,7 @@ fn settings() -> Settings {
     }
 }
 
-async fn run_with(started: &Started, stop: oneshot::Receiver<StopReason>) -> (End, String) {
+async fn run_with(started: &Started, stop: Stop) -> (End, String) {
     let capture = Arc::new(Mutex::new(Capture::new(
         started.task,
         started.attempt,
@@ -48,7 +49,7 @@ async fn run_with(started: &Started, stop: oneshot::Receiver<StopReason>) -> (En
 }
 
 async fn run_to_end(started: &Started) -> (End, String) {
-    let (_never, stop) = oneshot::channel();
+    let (_never, stop) = stop::stop();
     run_with(started, stop).await
 }
 
@@ -145,7 +146,7 @@ async fn what_a_command_leaves_running_is_ended_with_it() {
 #[tokio::test]
 async fn a_cancelled_command_may_clean_up() {
     let task = started("trap 'echo cleaned; exit 0' TERM; echo up; while :; do sleep 0.05; done");
-    let (send, stop) = oneshot::channel();
+    let (send, stop) = stop::stop();
     let capture = Arc::new(Mutex::new(Capture::new(task.task, 1, 1 << 20)));
     let settings = Settings {
         kill_grace: Duration::from_secs(30),
@@ -156,7 +157,7 @@ async fn a_cancelled_command_may_clean_up() {
         while capture.lock().unwrap().take().pieces.is_empty() {
             tokio::task::yield_now().await;
         }
-        send.send(StopReason::Cancelled).unwrap();
+        assert!(send.tell(StopReason::Cancelled));
     };
     let (end, ()) = tokio::join!(running, asked);
     assert_eq!(

@@ -1,0 +1,68 @@
+//! One leads at a time.
+
+use std::time::Duration;
+
+use taskmaster_store::leadership::{Candidate, Leadership};
+use taskmaster_store::{PgPool, StoreConfig};
+
+use crate::support::config;
+
+/// Leads as soon as the lock is free: Postgres frees it when it notices that the connection is gone.
+async fn lead(config: &StoreConfig) -> Leadership {
+    let lead = async {
+        loop {
+            if let Some(leadership) = acquire(config).await {
+                return leadership;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), lead)
+        .await
+        .expect("the lock was never freed")
+}
+
+async fn acquire(config: &StoreConfig) -> Option<Leadership> {
+    let candidate = Candidate::connect(config).await.unwrap();
+    candidate.try_lead().await.unwrap().ok()
+}
+
+async fn nobody_else(config: &StoreConfig) {
+    assert!(acquire(config).await.is_none());
+}
+
+#[sqlx::test(migrations = false)]
+async fn one_at_a_time(pool: PgPool) {
+    let config = config(&pool, 1);
+    let mut first = lead(&config).await;
+    first.check().await.unwrap();
+    nobody_else(&config).await;
+    nobody_else(&config).await;
+    first.resign().await.unwrap();
+    let mut second = lead(&config).await;
+    second.check().await.unwrap();
+    nobody_else(&config).await;
+    // Without a word, as by a crash.
+    drop(second);
+    lead(&config).await.resign().await.unwrap();
+}
+
+#[sqlx::test(migrations = false)]
+async fn who_is_cut_off_knows_it(pool: PgPool) {
+    let config = config(&pool, 1);
+    let mut first = lead(&config).await;
+    let cut: i64 = sqlx::query_scalar(
+        "select count(pg_terminate_backend(pid)) from pg_locks
+         where locktype = 'advisory' and granted
+           and database = (select oid from pg_database where datname = current_database())",
+    )
+    .fetch_one(&pool)
+    .await
+    .unwrap();
+    assert_eq!(cut, 1);
+    let mut second = lead(&config).await;
+    let error = first.check().await.unwrap_err();
+    assert!(error.is_unavailable(), "{error}");
+    second.check().await.unwrap();
+    nobody_else(&config).await;
+    second.resign().await.unwrap();
+}

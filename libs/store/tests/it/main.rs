@@ -1,0 +1,28 @@
+//! This crate against a real Postgres, a database of its own for each test. `cargo xtask test` starts the server and
+//! sets `DATABASE_URL`; its user must be allowed to create databases.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod attempts;
+mod cancel;
+mod claim;
+mod constraints;
+mod deadlocks;
+mod errors;
+mod explain;
+mod finish;
+mod leadership;
+mod list;
+mod migrate;
+mod model;
+mod output;
+mod partitions;
+mod plans;
+mod races;
+mod release;
+mod rescue;
+mod retry_by_hand;
+mod start;
+mod submit;
+mod support;
+mod workers;
