@@ -14,7 +14,7 @@ use crate::topology::{declare_rejected, declare_shared, short};
 use crate::{BrokerConfig, Delivery, Error, Names, rejection};
 
 /// How many submissions may be here without an acknowledgement. They wait, each up to its message size, in memory.
-const PREFETCH: u16 = 200;
+const PREFETCH: u16 = 100;
 
 /// A message that a producer published, not acknowledged yet.
 #[derive(Debug)]
