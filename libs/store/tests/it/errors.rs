@@ -1,7 +1,7 @@
 //! What goes wrong is told apart, and no message gives the password away.
 
 use secrecy::SecretString;
-use taskmaster_store::{Error, PgPool, StoreConfig, migrate, ping, submit};
+use taskmaster_store::{Error, PgPool, StoreConfig, bounded, migrate, ping, submit};
 
 use crate::support::{own_pool, task, tasks};
 
@@ -73,15 +73,35 @@ fn a_configuration_keeps_the_secret() {
 }
 
 #[sqlx::test(migrations = false)]
-async fn a_database_that_does_not_exist_is_refused(pool: PgPool) {
+async fn a_database_that_does_not_exist_may_be_made_yet(pool: PgPool) {
     let options = pool.connect_options();
     let rest = format!("{}:{}/not-there", options.get_host(), options.get_port());
     let url = format!("postgres://{}:{PASSWORD}@{rest}", options.get_username());
     let config = StoreConfig::new(SecretString::from(url), 1);
     let error = config.connect().await.unwrap_err();
     // Or the password, where the server asks for one.
-    assert!(matches!(error, Error::Refused(_)), "{error}");
+    assert!(error.is_unavailable(), "{error}");
     assert_keeps_the_secret(&error);
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_database_without_the_schema_may_get_it_yet(pool: PgPool) {
+    let error = submit::submit(&pool, &[task("x")]).await.unwrap_err();
+    assert!(
+        matches!(error, Error::NotMigrated) && error.is_unavailable(),
+        "{error}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_is_not_waited_for_without_end() {
+    let never = std::future::pending::<taskmaster_store::Result<()>>();
+    let error = bounded(never).await.unwrap_err();
+    assert!(
+        matches!(error, Error::NoAnswer) && error.is_unavailable(),
+        "{error}"
+    );
+    bounded(async { Ok(()) }).await.unwrap();
 }
 
 #[sqlx::test(migrator = "crate::support::MIGRATOR")]
@@ -97,6 +117,14 @@ async fn a_connection_that_was_cut_may_come_back(pool: PgPool) {
     submit::submit(&pool, &[task("x")]).await.unwrap();
 }
 
+async fn raised(pool: &PgPool, sqlstate: &str) -> Error {
+    let raise = format!("do $$ begin raise sqlstate {sqlstate}; end $$");
+    let result = sqlx::raw_sql(sqlx::AssertSqlSafe(raise))
+        .execute(pool)
+        .await;
+    Error::from(result.unwrap_err())
+}
+
 #[sqlx::test(migrator = "crate::support::MIGRATOR")]
 async fn what_is_refused_is_told_from_what_may_work_later(pool: PgPool) {
     // (SQLSTATE, may work later, the data is at fault)
@@ -104,25 +132,28 @@ async fn what_is_refused_is_told_from_what_may_work_later(pool: PgPool) {
         ("08006", true, false),
         ("40001", true, false),
         ("40P01", true, false),
+        ("28P01", true, false),
+        ("3D000", true, false),
         ("53300", true, false),
         ("55P03", true, false),
+        ("57014", true, false),
         ("57P01", true, false),
         ("57P03", true, false),
+        ("58030", true, false),
         ("25006", true, false),
         ("22021", false, true),
         ("23514", false, true),
         ("54000", false, true),
-        ("42P01", false, false),
+        ("42703", false, false),
         ("42501", false, false),
     ] {
-        let raised = format!("do $$ begin raise sqlstate '{code}' using constraint = 'c'; end $$");
-        let result = sqlx::raw_sql(sqlx::AssertSqlSafe(raised))
-            .execute(&pool)
-            .await;
-        let error = Error::from(result.unwrap_err());
+        let error = raised(&pool, &format!("'{code}' using constraint = 'c'")).await;
         assert_eq!(error.is_unavailable(), unavailable, "{code}");
         assert_eq!(error.is_bad_data(), bad_data, "{code}");
     }
+    // A partition's bound, which has no name: the row was on its way to a partition that is being replaced.
+    let error = raised(&pool, "'23514'").await;
+    assert!(error.is_unavailable() && !error.is_bad_data(), "{error}");
 }
 
 #[sqlx::test(migrator = "crate::support::MIGRATOR")]

@@ -66,3 +66,26 @@ async fn who_is_cut_off_knows_it(pool: PgPool) {
     nobody_else(&config).await;
     second.resign().await.unwrap();
 }
+
+#[sqlx::test(migrations = false)]
+async fn who_waits_leads_next_on_the_same_connection(pool: PgPool) {
+    let config = config(&pool, 1);
+    let first = lead(&config).await;
+    let mut candidate = Candidate::connect(&config).await.unwrap();
+    candidate = candidate.try_lead().await.unwrap().unwrap_err();
+    first.resign().await.unwrap();
+    let next = async {
+        loop {
+            match candidate.try_lead().await.unwrap() {
+                Ok(leadership) => return leadership,
+                Err(still) => candidate = still,
+            }
+        }
+    };
+    let mut second = tokio::time::timeout(Duration::from_secs(20), next)
+        .await
+        .unwrap();
+    second.check().await.unwrap();
+    nobody_else(&config).await;
+    second.resign().await.unwrap();
+}

@@ -64,6 +64,11 @@ async fn written_again_it_is_there_once(pool: PgPool) {
     ];
     append(&pool, &again, &[]).await.unwrap();
     assert_eq!(seqs(&pool, lease).await, [0, 1, 2]);
+    let stored: i64 = sqlx::query_scalar("select count(*) from output")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    assert_eq!(stored, 3);
     // Even if the first write was still under way when the second began.
     sqlx::query(
         "insert into output (task_id, lease, seq, attempt, stream, data, written_at)
