@@ -16,7 +16,7 @@ use lapin::{BasicProperties, Channel, Confirmation, Connection, Event};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::{debug, info, warn};
 
-use crate::backoff::Backoff;
+use taskmaster_runtime::Backoff;
 use crate::connection::{CONFIRM_TIMEOUT, Frames, answered, close, open};
 use crate::topology::short;
 use crate::{BrokerConfig, Error};
@@ -198,7 +198,7 @@ impl ConfirmedPublisher {
                 self.backoff.reset();
                 self.next_attempt_at = Instant::now();
             }
-            Err(error) if self.backoff.failed_once() => {
+            Err(error) if self.backoff.failures() == 1 => {
                 warn!(broker.address = address, %error, "no RabbitMQ for now: {}", self.name);
             }
             Err(error) => {

@@ -1,11 +1,13 @@
 //! For those who publish now and then, many at a time: the API telling a worker to stop a task or to drain.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_lapin::{Config, Object, Pool, PoolConfig, PoolError, Runtime, Timeouts};
 use futures_util::StreamExt;
 use lapin::Connection;
 use lapin::options::BasicPublishOptions;
+use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use crate::assign::properties;
@@ -25,6 +27,7 @@ pub struct ControlPublisher {
     config: BrokerConfig,
     names: Names,
     pool: Pool,
+    probing: Arc<Mutex<()>>,
 }
 
 impl ControlPublisher {
@@ -53,6 +56,7 @@ impl ControlPublisher {
             config: config.clone(),
             names: config.names(),
             pool,
+            probing: Arc::default(),
         })
     }
 
@@ -116,7 +120,11 @@ impl ControlPublisher {
     async fn connection(&self) -> Result<Object, Error> {
         self.pool
             .retain(|connection, _| connection.status().connected());
-        if self.pool.status().available == 0 {
+        let status = self.pool.status();
+        // When all of them are busy, one of them is waited for, and RabbitMQ is there.
+        if status.available == 0 && status.size < status.max_size {
+            // One at a time: many who come at once would each make a connection.
+            let _probing = self.probing.lock().await;
             let probe = connection::open(&self.config, NAME, Frames::Small).await?;
             connection::close(&probe).await;
         }

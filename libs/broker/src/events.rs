@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::assign::properties;
-use crate::backoff::Reconnect;
+use crate::reconnect::Reconnect;
 use crate::connection::{CONFIRM_TIMEOUT, Frames, answered, close, open};
 use crate::event_batches::{EventBatch, EventBatches};
 use crate::topology::{declare_events, short};

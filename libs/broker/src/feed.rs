@@ -11,7 +11,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use crate::backoff::Reconnect;
+use crate::reconnect::Reconnect;
 use crate::connection::{Frames, answered, close, open};
 use crate::events::RESYNC;
 use crate::topology::declare_subscriber;

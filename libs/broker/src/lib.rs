@@ -7,7 +7,6 @@
 //! Nothing of lapin is visible outside, apart from the broker itself.
 
 mod assign;
-mod backoff;
 mod config;
 mod confirmed;
 mod connection;
@@ -17,6 +16,7 @@ mod event_batches;
 mod events;
 mod feed;
 mod messages;
+mod reconnect;
 mod rejection;
 mod submission_publisher;
 mod submissions;

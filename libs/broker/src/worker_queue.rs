@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::backoff::Reconnect;
+use crate::reconnect::Reconnect;
 use crate::connection::{Frames, answered, close, open};
 use crate::topology::{declare_shared, declare_worker, short};
 use crate::{BrokerConfig, Error, WorkerMessage};

@@ -2,38 +2,62 @@
 
 use std::time::Duration;
 
-/// Doubling pauses with jitter, from 50 ms to a cap of 1 s: short enough that everything is back within moments of
-/// Postgres or RabbitMQ answering again, long enough to cost neither of them anything.
-#[derive(Debug, Clone)]
+/// Pauses of 50 ms, doubling up to 1 s, each shortened by up to half at random so that a fleet does not return in step:
+/// short enough that everything is back within moments of Postgres or RabbitMQ answering again, long enough to cost
+/// neither of them anything.
+#[derive(Debug, Clone, Default)]
 pub struct Backoff {
-    next: Duration,
+    failures: u32,
 }
 
 const FIRST: Duration = Duration::from_millis(50);
 const CAP: Duration = Duration::from_secs(1);
 
-impl Default for Backoff {
-    fn default() -> Self {
-        Self { next: FIRST }
-    }
-}
-
 impl Backoff {
+    /// The pause after one more failure.
+    pub fn next_pause(&mut self) -> Duration {
+        let full = FIRST.saturating_mul(1 << self.failures.min(16)).min(CAP);
+        self.failures = self.failures.saturating_add(1);
+        full.mul_f64(1.0 - rand::random::<f64>() / 2.0)
+    }
+
     /// Waits, a little longer each time.
     pub async fn wait(&mut self) {
-        let pause = self.next.mul_f64(0.5 + rand::random::<f64>() / 2.0);
-        self.next = (self.next * 2).min(CAP);
-        tokio::time::sleep(pause).await;
+        tokio::time::sleep(self.next_pause()).await;
     }
 
-    /// Whether this is the first failure in a row: the one that is worth a line in the log.
+    /// How many failures there were in a row.
+    #[must_use]
+    pub fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    /// Whether there was no failure yet: the first one is worth a line in the log.
     #[must_use]
     pub fn is_fresh(&self) -> bool {
-        self.next == FIRST
+        self.failures == 0
     }
 
     /// Begins again from the shortest pause, after a success.
     pub fn reset(&mut self) {
-        self.next = FIRST;
+        self.failures = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_and_stay_within_a_second() {
+        let mut backoff = Backoff::default();
+        for failures in 0..100 {
+            assert_eq!(backoff.is_fresh(), failures == 0);
+            let full = Duration::from_millis(50 << failures.min(10)).min(CAP);
+            let pause = backoff.next_pause();
+            assert!(pause >= full / 2 && pause <= full, "{failures}: {pause:?}");
+        }
+        backoff.reset();
+        assert!(backoff.next_pause() <= FIRST);
     }
 }

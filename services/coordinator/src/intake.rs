@@ -80,6 +80,7 @@ impl Intake<'_> {
             }
             backoff.reset();
         }
+        consumer.close().await;
         Ok(())
     }
 

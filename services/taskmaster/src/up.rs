@@ -137,6 +137,7 @@ fn hint(address: &str, folder: &DataFolder) -> String {
     format!(
         "  try it:  taskmaster submit {api}'echo hello' --follow\n  \
            data:    {data}\n  \
+           AMQP:    its address is in {data}/connections.env\n  \
            stop:    Ctrl-C"
     )
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
+use secrecy::{ExposeSecret, SecretString};
 
 /// A data folder that nobody else uses while this value lives.
 #[derive(Debug)]
@@ -45,6 +46,28 @@ impl DataFolder {
     /// Where it is.
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Writes down how to connect to the two servers, for our eyes only: programs that submit over AMQP need it.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(super) fn write_addresses(
+        &self,
+        database_url: &SecretString,
+        amqp_url: &SecretString,
+    ) -> anyhow::Result<PathBuf> {
+        let path = self.path.join("connections.env");
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&path)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        writeln!(file, "DATABASE_URL='{}'", database_url.expose_secret())?;
+        writeln!(file, "AMQP_URL='{}'", amqp_url.expose_secret())?;
+        Ok(path)
     }
 
     /// The folder of logs, for our eyes only; made when it is not there.

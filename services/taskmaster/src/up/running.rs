@@ -73,6 +73,7 @@ impl Running {
         config.store = StoreConfig::new(addresses.database_url.clone(), CONNECTIONS);
         config.broker = BrokerConfig::new(addresses.amqp_url.clone(), &args.prefix)?;
         if self.servers.own_postgres() {
+            folder.write_addresses(&addresses.database_url, &addresses.amqp_url)?;
             migrate(&config.store).await?;
         }
 
