@@ -16,10 +16,10 @@ use lapin::{BasicProperties, Channel, Confirmation, Connection, Event};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::{debug, info, warn};
 
-use taskmaster_runtime::Backoff;
 use crate::connection::{CONFIRM_TIMEOUT, Frames, answered, close, open};
 use crate::topology::short;
 use crate::{BrokerConfig, Error};
+use taskmaster_runtime::Backoff;
 
 /// What became of one published message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

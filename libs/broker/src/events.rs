@@ -17,9 +17,9 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::assign::properties;
-use crate::reconnect::Reconnect;
 use crate::connection::{CONFIRM_TIMEOUT, Frames, answered, close, open};
 use crate::event_batches::{EventBatch, EventBatches};
+use crate::reconnect::Reconnect;
 use crate::topology::{declare_events, short};
 use crate::{BrokerConfig, Error, TaskEvent, WorkerEvent};
 

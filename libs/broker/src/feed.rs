@@ -11,9 +11,9 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use crate::reconnect::Reconnect;
 use crate::connection::{Frames, answered, close, open};
 use crate::events::RESYNC;
+use crate::reconnect::Reconnect;
 use crate::topology::declare_subscriber;
 use crate::{BrokerConfig, Error, TaskEvent, WorkerEvent};
 

@@ -11,8 +11,8 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::reconnect::Reconnect;
 use crate::connection::{Frames, answered, close, open};
+use crate::reconnect::Reconnect;
 use crate::topology::{declare_shared, declare_worker, short};
 use crate::{BrokerConfig, Error, WorkerMessage};
 

@@ -1,4 +1,4 @@
-//! The daily partitions.
+//! The daily partitions. Each test begins as if nobody had ever made one.
 
 use futures_util::future::join_all;
 use taskmaster_store::partitions::{DAYS_AHEAD, drop_older_than, ensure};
@@ -28,20 +28,6 @@ async fn finished_ago(pool: &PgPool, days: i32) {
     }
 }
 
-/// As if nobody had ever made a partition.
-async fn without_partitions(pool: &PgPool) {
-    sqlx::raw_sql(
-        "do $$ declare name text; begin
-             for name in select inhrelid::regclass from pg_inherits join pg_class on oid = inhrelid
-                         where relkind = 'r' and relname not like '%_default'
-             loop execute 'drop table ' || name; end loop;
-         end $$",
-    )
-    .execute(pool)
-    .await
-    .unwrap();
-}
-
 /// How many rows the three tables have, and how many of those are in a default partition.
 async fn rows(pool: &PgPool) -> (i64, i64) {
     sqlx::query_as(
@@ -57,7 +43,6 @@ async fn rows(pool: &PgPool) -> (i64, i64) {
 
 #[sqlx::test(migrator = "crate::support::MIGRATOR")]
 async fn made_once(pool: PgPool) {
-    without_partitions(&pool).await;
     assert_eq!(ensure(&pool, DAYS_AHEAD).await.unwrap(), MADE);
     assert_eq!(ensure(&pool, DAYS_AHEAD).await.unwrap(), 0);
     assert_eq!(ensure(&pool, DAYS_AHEAD + 1).await.unwrap(), 3);
@@ -89,7 +74,6 @@ async fn made_once(pool: PgPool) {
 
 #[sqlx::test(migrator = "crate::support::MIGRATOR")]
 async fn by_several_at_once(pool: PgPool) {
-    without_partitions(&pool).await;
     let made = join_all((0..4).map(|_| ensure(&pool, DAYS_AHEAD))).await;
     let made: usize = made.into_iter().map(Result::unwrap).sum();
     assert_eq!(made, MADE);
@@ -97,7 +81,6 @@ async fn by_several_at_once(pool: PgPool) {
 
 #[sqlx::test(migrator = "crate::support::MIGRATOR")]
 async fn what_came_before_its_partition_moves_there(pool: PgPool) {
-    without_partitions(&pool).await;
     // Nobody has made partitions for weeks.
     for days in [0, 0, 5, 40, -3] {
         finished_ago(&pool, days).await;
@@ -112,7 +95,6 @@ async fn what_came_before_its_partition_moves_there(pool: PgPool) {
 
 #[sqlx::test(migrator = "crate::support::MIGRATOR")]
 async fn while_tasks_end(pool: PgPool) {
-    without_partitions(&pool).await;
     let holder = worker(&pool, "w").await;
     let held = run(&pool, holder, &tasks(60, 1)).await;
     let ends = async {
@@ -155,7 +137,6 @@ async fn only_what_is_past_the_retention_goes(pool: PgPool) {
 
 #[sqlx::test(migrator = "crate::support::MIGRATOR")]
 async fn who_reads_for_long_is_not_waited_for(pool: PgPool) {
-    without_partitions(&pool).await;
     let holder = worker(&pool, "w").await;
     let lease = run_one(&pool, holder, task("x")).await;
     finish::finish(&pool, holder.worker_id, vec![completed(lease)])

@@ -1,9 +1,10 @@
 //! What the tests share: tasks, workers, and the way to each status.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
-use sqlx::ConnectOptions;
-use sqlx::migrate::Migrator;
+use sqlx::migrate::{Migration, Migrator};
+use sqlx::{AssertSqlSafe, ConnectOptions, SqlSafeStr};
 use taskmaster_core::{ExecutorKind, NewTask, Outcome, TaskLease, TaskStatus, Verdict, When};
 use taskmaster_store::finish::Finish;
 use taskmaster_store::start::Holder;
@@ -11,8 +12,27 @@ use taskmaster_store::workers::Registration;
 use taskmaster_store::{PgPool, StoreConfig, Task, claim, start, stats, submit, tasks, workers};
 use uuid::Uuid;
 
-/// The schema that each test's database begins with.
-pub(crate) static MIGRATOR: Migrator = sqlx::migrate!("../../migrations");
+/// The schema that each test's database begins with: without the partitions that the migration makes at once, which
+/// take longer than most tests. Tests that need them call [`taskmaster_store::migrate`].
+pub(crate) static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
+    let whole = sqlx::migrate!("../../migrations");
+    let shortened = whole.iter().map(|migration| {
+        let sql = migration.sql.as_str();
+        let end = sql.find(FIRST_PARTITIONS).unwrap_or(sql.len());
+        let sql = AssertSqlSafe(sql[..end].to_owned()).into_sql_str();
+        Migration::new(
+            migration.version,
+            migration.description.clone(),
+            migration.migration_type,
+            sql,
+            migration.no_tx,
+        )
+    });
+    Migrator::with_migrations(shortened.collect())
+});
+
+/// How the last statement of the first migration begins.
+const FIRST_PARTITIONS: &str = "select taskmaster_ensure_partition(";
 
 /// A task that is due now and has one attempt.
 pub(crate) fn task(command: &str) -> NewTask {
