@@ -80,6 +80,9 @@ export function startLive(client: QueryClient): () => void {
           setConnection("live");
           changed("everything");
         },
+        live: () => {
+          setConnection("live");
+        },
         // The stream stands, but the server has lost RabbitMQ and hears of nothing.
         lost: () => {
           setConnection("reconnecting");

@@ -83,7 +83,8 @@ export interface paths {
          * Follows changes as server-sent events.
          * @description `tasks` has `{"tasks": [{"id", "status", "assigned_worker_name"}]}`, `workers` has
          *     `{"workers": [{"name", "status"}]}`, and `resync`, with `{}`, says that changes may have been missed: fetch again
-         *     what is shown. `lost`, with `{}`, says that nothing is told until the next `resync`, because RabbitMQ is out of reach.
+         *     what is shown. The first event is `live` or `lost`, with `{}`; `lost` says that nothing is told until the next `resync`,
+         *     because RabbitMQ is out of reach.
          */
         get: operations["events"];
         put?: never;
@@ -427,7 +428,8 @@ export interface components {
              * @description How many there are to be; nothing where this API does not decide it.
              */
             desired?: number | null;
-            kind: ("processes" | "none") & Record<string, never>;
+            /** @description Who starts and stops them. */
+            kind: components["schemas"]["FleetKind"];
             /**
              * Format: int32
              * @description The most that can be asked for.
@@ -439,6 +441,11 @@ export interface components {
              */
             min: number;
         };
+        /**
+         * @description Who starts and stops workers.
+         * @enum {string}
+         */
+        FleetKind: "processes" | "none";
         /** @description Which worker is to stop. */
         KillRequest: {
             /** @description Its name. */

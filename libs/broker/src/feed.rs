@@ -57,10 +57,12 @@ pub fn subscribe(
                 () = feed.closed() => return,
                 end = subscription.feed(&feed, &mut reconnect) => end,
             };
-            tokio::select! {
-                () = shutdown.cancelled() => return,
-                // A receiver that is gone is seen above.
-                _ = feed.send(Feed::Lost) => {}
+            // Said once, however often it is tried. A receiver that is gone is seen above.
+            if reconnect.is_first_failure() {
+                tokio::select! {
+                    () = shutdown.cancelled() => return,
+                    _ = feed.send(Feed::Lost) => {}
+                }
             }
             if !reconnect.pause(&end).await {
                 return;

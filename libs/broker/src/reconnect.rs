@@ -43,6 +43,11 @@ impl Reconnect {
         self.backoff.reset();
     }
 
+    /// Whether it has not failed since it last worked.
+    pub(crate) fn is_first_failure(&self) -> bool {
+        self.backoff.is_fresh()
+    }
+
     /// Waits before the next attempt. False when it is time to stop instead.
     pub(crate) async fn pause(&mut self, error: &Error) -> bool {
         if self.shutdown.is_cancelled() {

@@ -53,10 +53,7 @@ impl Live {
                         Change::Unknown
                     }
                     Feed::Lost => {
-                        // Said once, however often it is tried.
-                        if !connecting.send_replace(false) {
-                            continue;
-                        }
+                        connecting.send_replace(false);
                         Change::Lost
                     }
                     Feed::Tasks(tasks) => Change::Tasks(tasks.into()),

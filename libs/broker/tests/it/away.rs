@@ -112,6 +112,7 @@ async fn everything_comes_back_after_a_cut() {
     soon("a ping", control.ping()).await.unwrap();
     assert_eq!(control.send("w", &WorkerMessage::Drain).await, Ok(true));
 
+    assert_eq!(soon("the loss", feed.recv()).await, Some(Feed::Lost));
     // The event comes, and then the word that others may have been lost with the connection.
     assert_eq!(soon("the feed", feed.recv()).await, Some(Feed::Connected));
     events.worker(idle());

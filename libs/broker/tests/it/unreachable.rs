@@ -26,6 +26,8 @@ fn config(address: &str) -> BrokerConfig {
 /// Every way in that reports an error, and the error.
 async fn errors(config: &BrokerConfig) -> Vec<Error> {
     let control = ControlPublisher::new(config).unwrap();
+    // Of its own: those who come at once wait for each other to find out whether RabbitMQ is there.
+    let pinging = ControlPublisher::new(config).unwrap();
     let drain = [("w", WorkerMessage::Drain)];
     let mut assignments = AssignmentPublisher::new(config);
     let mut submissions = SubmissionPublisher::new(config);
@@ -35,7 +37,7 @@ async fn errors(config: &BrokerConfig) -> Vec<Error> {
         submissions.publish(&bodies),
         SubmissionConsumer::connect(config),
         control.send("w", &WorkerMessage::Drain),
-        control.ping(),
+        pinging.ping(),
     );
     assert!(!assignments.is_ready());
     vec![

@@ -15,7 +15,8 @@ use crate::query::Parameters;
 ///
 /// `tasks` has `{"tasks": [{"id", "status", "assigned_worker_name"}]}`, `workers` has
 /// `{"workers": [{"name", "status"}]}`, and `resync`, with `{}`, says that changes may have been missed: fetch again
-/// what is shown. `lost`, with `{}`, says that nothing is told until the next `resync`, because RabbitMQ is out of reach.
+/// what is shown. The first event is `live` or `lost`, with `{}`; `lost` says that nothing is told until the next `resync`,
+/// because RabbitMQ is out of reach.
 #[utoipa::path(
     get, path = "/api/v1/events", tag = "events", operation_id = "events",
     responses((status = 200, body = String, content_type = "text/event-stream")),
@@ -30,9 +31,7 @@ pub(crate) async fn follow(
     let connected = state.live.is_connected();
     let shutdown = state.shutdown.clone();
     Ok(sse::answer(async_stream::stream! {
-        if !connected {
-            yield sse::event("lost", &json!({}));
-        }
+        yield sse::event(if connected { "live" } else { "lost" }, &json!({}));
         while let Some(Some(change)) = shutdown.run_until_cancelled(listener.next()).await {
             yield match change {
                 Change::Tasks(tasks) => sse::event("tasks", &json!({ "tasks": &*tasks })),

@@ -14,6 +14,7 @@ use crate::query::Parameters;
 /// Who starts and stops workers.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = FleetKind)]
 enum Kind {
     /// This process: they are its children.
     Processes,
@@ -25,7 +26,6 @@ enum Kind {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Fleet {
     /// Who starts and stops them.
-    #[schema(inline)]
     kind: Kind,
     /// How many there are to be; nothing where this API does not decide it.
     desired: Option<u32>,

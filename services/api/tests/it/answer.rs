@@ -105,4 +105,14 @@ impl Events {
         assert_eq!(name, wanted, "{data}");
         data
     }
+
+    /// Reads the stream of changes until it tells them: RabbitMQ may be out of reach at first.
+    pub(crate) async fn until_live(&mut self) {
+        let (name, _) = self.next().await.expect("the stream ended");
+        if name == "lost" {
+            self.next_named("resync").await;
+        } else {
+            assert_eq!(name, "live");
+        }
+    }
 }

@@ -10,8 +10,7 @@ use crate::api::TestApi;
 async fn changes_are_told_as_they_happen() {
     let api = TestApi::with_rabbitmq().await;
     let mut events = api.follow("/api/v1/events").await;
-    // The subscription is there.
-    assert_eq!(events.next_named("resync").await, json!({}));
+    events.until_live().await;
 
     let id = api
         .submit(json!({"command": "date", "delay_seconds": 3600}))
@@ -51,7 +50,7 @@ async fn changes_are_told_as_they_happen() {
 async fn a_batch_is_few_events() {
     let api = TestApi::with_rabbitmq().await;
     let mut events = api.follow("/api/v1/events").await;
-    events.next_named("resync").await;
+    events.until_live().await;
     let tasks = vec![json!({"command": "date", "delay_seconds": 3600}); 1000];
     api.post("/api/v1/tasks", tasks).await.json(201);
     let mut told = Vec::new();
@@ -73,6 +72,8 @@ async fn streams_end_when_the_api_stops() {
     let mut output = api
         .follow(&format!("/api/v1/tasks/{id}/output/stream"))
         .await;
+    // There is no RabbitMQ here.
+    assert_eq!(events.next_named("lost").await, json!({}));
     api.shutdown.cancel();
     assert_eq!(events.next().await, None);
     assert_eq!(output.next().await, None);
