@@ -135,7 +135,7 @@ impl Fleet {
         }
     }
 
-    /// Stops one worker, and makes the fleet smaller by it. Returns at once; see [`ProcessFleet::kill`] for what follows.
+    /// Stops one worker, and makes the fleet smaller by it. Returns at once; see `ProcessFleet::kill` for what follows.
     ///
     /// # Errors
     ///

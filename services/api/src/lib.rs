@@ -2,7 +2,7 @@
 //!
 //! One file for each resource: `seed` has the original endpoints, with their letter case; `v1` has everything else.
 //! Every request passes `access` (is it meant for us, and from one of our pages?) and every handler takes a
-//! [`caller::Caller`]. Every answer that is an error is made in `error`. No SQL and no AMQP here: that is the store's
+//! `caller::Caller`. Every answer that is an error is made in `error`. No SQL and no AMQP here: that is the store's
 //! and the broker's.
 
 mod access;

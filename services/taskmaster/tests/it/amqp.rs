@@ -5,16 +5,35 @@ use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use taskmaster_testkit::lapin::options::{BasicAckOptions, BasicGetOptions, BasicPublishOptions};
-use taskmaster_testkit::lapin::types::AMQPValue;
+use taskmaster_testkit::lapin::options::{
+    BasicAckOptions, BasicGetOptions, BasicPublishOptions, QueueDeclareOptions,
+};
+use taskmaster_testkit::lapin::types::{AMQPValue, FieldTable};
 use taskmaster_testkit::lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use taskmaster_testkit::{Stack, eventually};
 use tokio::process::Command;
 
 use crate::TASKMASTER;
 
-async fn connect(stack: &Stack) -> Result<Connection> {
-    Ok(Connection::connect(stack.amqp_url(), ConnectionProperties::default()).await?)
+/// Connects as a producer does. The first coordinator declares the queue that producers publish to: before that, what
+/// they publish goes nowhere, and RabbitMQ tells only those who ask for it.
+async fn connect(stack: &Stack) -> Result<(Connection, Channel)> {
+    let connection = Connection::connect(stack.amqp_url(), ConnectionProperties::default()).await?;
+    let queue = format!("{}.submissions", stack.prefix());
+    let options = QueueDeclareOptions {
+        passive: true,
+        ..Default::default()
+    };
+    let channel = eventually("producers can publish", async || {
+        // A question that is answered with no closes the channel.
+        let channel = connection.create_channel().await?;
+        let declared = channel
+            .queue_declare(queue.clone().into(), options, FieldTable::default())
+            .await;
+        Ok(declared.map(|_| channel).map_err(|error| error.to_string()))
+    })
+    .await?;
+    Ok((connection, channel))
 }
 
 async fn publish(channel: &Channel, queue: &str, body: &[u8]) -> Result<()> {
@@ -48,8 +67,7 @@ async fn completed(stack: &Stack, count: u64) -> Result<Value> {
 async fn one_task_or_an_array_and_what_is_not_valid_is_kept_with_its_reason() -> Result<()> {
     Stack::run(TASKMASTER, async |stack| {
         let _worker = stack.worker("worker-1", &[]).await?;
-        let connection = connect(stack).await?;
-        let channel = connection.create_channel().await?;
+        let (_connection, channel) = connect(stack).await?;
         let submissions = format!("{}.submissions", stack.prefix());
         let rejected = format!("{}.rejected", stack.prefix());
         publish(&channel, &submissions, br#"{"command": "true"}"#).await?;
@@ -136,6 +154,7 @@ fn example(name: &str) -> std::path::PathBuf {
 async fn the_python_producer() -> Result<()> {
     Stack::run(TASKMASTER, async |stack| {
         let _worker = stack.worker("worker-1", &[]).await?;
+        let _producer = connect(stack).await?;
         let python =
             std::env::var("TASKMASTER_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
         let mut command = Command::new(python);
@@ -152,6 +171,7 @@ async fn the_python_producer() -> Result<()> {
 async fn the_node_producer() -> Result<()> {
     Stack::run(TASKMASTER, async |stack| {
         let _worker = stack.worker("worker-1", &[]).await?;
+        let _producer = connect(stack).await?;
         let mut command = Command::new("node");
         command.arg(example("producer.mjs"));
         let printed = run_example(stack, command).await?;
