@@ -147,7 +147,7 @@ async fn retry_later(pool: &PgPool, columns: &Columns<'_>) -> Result<Vec<Ended>>
 }
 
 /// Hands back tasks that run, without spending their attempt: a worker that stops and has ended them itself.
-/// Returns the tasks that were handed back; of those whose cancel was requested, none.
+/// Returns the tasks that were handed back: none whose cancel was requested, and none that may start only once.
 ///
 /// # Errors
 /// When Postgres is away.

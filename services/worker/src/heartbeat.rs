@@ -14,11 +14,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::held::Held;
 use crate::stop::StopReason;
+use crate::tenure::Tenure;
 
 pub(crate) struct Heartbeat {
     pub(crate) pool: PgPool,
     pub(crate) holder: Holder,
     pub(crate) held: Arc<Held>,
+    pub(crate) tenure: Arc<Tenure>,
+    /// When it was registered, or a little before.
+    pub(crate) registered: Instant,
     pub(crate) slots: u32,
     pub(crate) interval: Duration,
     pub(crate) timeout: Duration,
@@ -44,7 +48,9 @@ impl Heartbeat {
         let patience = (self.timeout / 3).max(Duration::from_secs(1));
         // By then the coordinator may be about to give the tasks away; its clock began when it last heard of us.
         let margin = (self.timeout / 10).min(Duration::from_secs(1));
-        let mut last_heard = Instant::now();
+        let lasts = self.timeout - margin;
+        let mut last_heard = self.registered;
+        self.tenure.renew(last_heard + lasts);
         let mut rate = Rate::default();
         let mut draining_told = false;
         let mut fenced = false;
@@ -52,7 +58,7 @@ impl Heartbeat {
             tokio::select! {
                 () = shutdown.cancelled() => return Ok(()),
                 _ = tick.tick() => {}
-                () = tokio::time::sleep_until((last_heard + self.timeout - margin).into()), if !fenced => {
+                () = tokio::time::sleep_until((last_heard + lasts).into()), if !fenced => {
                     fenced = true;
                     self.fence();
                 }
@@ -69,7 +75,7 @@ impl Heartbeat {
             let wait = if fenced {
                 patience
             } else {
-                patience.min((last_heard + self.timeout - margin).saturating_duration_since(sent))
+                patience.min((last_heard + lasts).saturating_duration_since(sent))
             };
             match tokio::time::timeout(wait, beat).await {
                 Ok(Ok(Some(known))) => {
@@ -77,6 +83,7 @@ impl Heartbeat {
                         tracing::info!("Postgres answers again");
                     }
                     (last_heard, fenced) = (sent, false);
+                    self.tenure.renew(sent + lasts);
                     self.reconcile(&known, sent, &assign).await;
                 }
                 Ok(Ok(None)) => {

@@ -15,6 +15,7 @@ mod reporter;
 mod run;
 mod starter;
 mod stop;
+mod tenure;
 
 pub use config::{SimulateConfig, WorkerConfig};
 pub use run::run;

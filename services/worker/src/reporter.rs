@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use taskmaster_broker::{EventPublisher, TaskEvent};
-use taskmaster_core::{RetryPolicy, TaskLease, TaskStatus, verdict};
+use taskmaster_core::{Outcome, RetryPolicy, TaskLease, TaskStatus, Verdict, verdict};
 use taskmaster_runtime::Backoff;
 use taskmaster_store::finish::{self, Ended, Finish};
 use taskmaster_store::start::{Holder, Started};
@@ -31,7 +31,7 @@ pub(crate) enum Report {
     /// It ended.
     Ended(Started, Ending),
     /// It was stopped to be handed back.
-    HandBack(TaskLease),
+    HandBack(Started),
     /// It is not this worker's any more.
     Stale(TaskLease),
 }
@@ -102,8 +102,8 @@ impl Reporter {
         let mut handed_back = Vec::new();
         for report in reports {
             let task = match &report {
-                Report::Ended(started, _) => started.task,
-                Report::HandBack(task) | Report::Stale(task) => *task,
+                Report::Ended(started, _) | Report::HandBack(started) => started.task,
+                Report::Stale(task) => *task,
             };
             let capture = self.captures.lock().remove(&task);
             match report {
@@ -112,7 +112,7 @@ impl Reporter {
                     self.held.remove(task);
                     continue;
                 }
-                Report::HandBack(task) => handed_back.push(task),
+                Report::HandBack(started) => handed_back.push(started),
                 Report::Ended(started, ending) => ended.push((started, ending)),
             }
             if let Some(capture) = capture {
@@ -171,27 +171,22 @@ impl Reporter {
         self.announce(&written);
     }
 
-    async fn hand_back(&self, tasks: Vec<TaskLease>) {
+    /// Hands back what was stopped because the worker stops. What may start only once ends here, and so does what was
+    /// to be cancelled.
+    async fn hand_back(&self, stopped: Vec<Started>) {
+        let tasks: Vec<TaskLease> = stopped.iter().map(|started| started.task).collect();
         let released = until_done("tasks handed back", || {
             finish::hand_back(&self.pool, tasks.clone())
         })
         .await
         .unwrap_or_default();
-        // One whose cancel was requested is not handed back: it has been stopped, so it is cancelled.
-        let cancelled: Vec<Finish> = tasks
+        let ended: Vec<Finish> = stopped
             .iter()
-            .filter(|task| !released.contains(&task.id))
-            .map(|task| Finish {
-                task: *task,
-                outcome: taskmaster_core::Outcome::Cancelled,
-                verdict: taskmaster_core::Verdict::Final(TaskStatus::Cancelled),
-                exit_code: None,
-                signal: None,
-                error_message: Some("cancelled while it ran".to_owned()),
-            })
+            .filter(|started| !released.contains(&started.task.id))
+            .map(|started| self.not_handed_back(started))
             .collect();
-        if !cancelled.is_empty() {
-            let written = self.write(cancelled).await;
+        if !ended.is_empty() {
+            let written = self.write(ended).await;
             self.announce(&written);
         }
         for task in tasks {
@@ -206,6 +201,27 @@ impl Reporter {
                 })
                 .collect::<Vec<_>>(),
         );
+    }
+
+    fn not_handed_back(&self, started: &Started) -> Finish {
+        let (outcome, status, message) = if started.max_attempts == 1 {
+            let message = format!(
+                "worker {} stopped before the command had ended, and a task with one attempt is not started again",
+                self.worker_name
+            );
+            (Outcome::Lost, TaskStatus::Failed, message)
+        } else {
+            let message = "cancelled while it ran".to_owned();
+            (Outcome::Cancelled, TaskStatus::Cancelled, message)
+        };
+        Finish {
+            task: started.task,
+            outcome,
+            verdict: Verdict::Final(status),
+            exit_code: None,
+            signal: None,
+            error_message: Some(message),
+        }
     }
 
     async fn write(&self, finishes: Vec<Finish>) -> Vec<Ended> {

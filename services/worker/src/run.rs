@@ -3,7 +3,7 @@
 use std::process;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use rustix::process::DumpableBehavior;
@@ -30,6 +30,7 @@ use crate::held::Held;
 use crate::reporter::{Captures, Report, Reporter};
 use crate::starter::Starter;
 use crate::stop::StopReason;
+use crate::tenure::{Tenure, Term};
 
 /// How long the last writes may take once nothing is held any more.
 const LAST_WRITES: Duration = Duration::from_secs(5);
@@ -56,7 +57,7 @@ pub async fn run(config: WorkerConfig, shutdown: Shutdown) -> anyhow::Result<()>
     // Another process of the same user, such as a command, must not read our environment.
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     let pool = config.store.pool().context("DATABASE_URL")?;
-    let Some(holder) = register(&pool, &config, &name, &host, &shutdown).await else {
+    let Some((holder, registered)) = register(&pool, &config, &name, &host, &shutdown).await else {
         return Ok(());
     };
     tracing::info!(worker.name = %name, worker.id = holder.worker_id, worker.slots = config.slots, "online");
@@ -69,6 +70,8 @@ pub async fn run(config: WorkerConfig, shutdown: Shutdown) -> anyhow::Result<()>
     );
     let worker = Worker {
         held: Arc::default(),
+        tenure: Arc::default(),
+        registered,
         captures: Arc::default(),
         finished: Arc::default(),
         slots: Arc::new(Semaphore::new(config.slots as usize)),
@@ -92,14 +95,14 @@ pub async fn run(config: WorkerConfig, shutdown: Shutdown) -> anyhow::Result<()>
 }
 
 /// Enters this worker in Postgres, as soon as it is there, and gives back what an earlier process of the same name
-/// had. `None` if it is asked to stop before.
+/// had. Returns with it the moment before it was entered. `None` if it is asked to stop before.
 async fn register(
     pool: &PgPool,
     config: &WorkerConfig,
     name: &WorkerName,
     host: &str,
     shutdown: &Shutdown,
-) -> Option<Holder> {
+) -> Option<(Holder, Instant)> {
     let incarnation = Uuid::now_v7();
     let registration = Registration {
         name: name.as_str(),
@@ -112,6 +115,7 @@ async fn register(
     };
     let mut backoff = Backoff::default();
     loop {
+        let asked = Instant::now();
         let registered: StoreResult<i32> = async {
             let id = workers::register(pool, &registration).await?;
             let moved =
@@ -127,10 +131,11 @@ async fn register(
         .await;
         match registered {
             Ok(worker_id) => {
-                return Some(Holder {
+                let holder = Holder {
                     worker_id,
                     incarnation,
-                });
+                };
+                return Some((holder, asked));
             }
             Err(error) => {
                 if backoff.is_fresh() {
@@ -152,6 +157,8 @@ struct Worker {
     pool: PgPool,
     holder: Holder,
     held: Arc<Held>,
+    tenure: Arc<Tenure>,
+    registered: Instant,
     captures: Arc<Captures>,
     finished: Arc<AtomicU64>,
     slots: Arc<Semaphore>,
@@ -168,10 +175,13 @@ impl Worker {
         let mut parts = JoinSet::new();
         parts.spawn(self.clone().consume(self.shutdown.drain.clone()));
         let runner = (self.clone(), reports.clone());
-        parts.spawn(self.starter().run(stop.clone(), move |started, slot| {
-            let (worker, reports) = runner.clone();
-            tokio::spawn(worker.run_task(started, slot, reports));
-        }));
+        parts.spawn(
+            self.starter()
+                .run(stop.clone(), move |started, term, slot| {
+                    let (worker, reports) = runner.clone();
+                    tokio::spawn(worker.run_task(started, term, slot, reports));
+                }),
+        );
         let beating = self.heartbeat().run(stop.clone(), {
             let worker = self.clone();
             move |tasks| worker.assign(tasks)
@@ -223,6 +233,7 @@ impl Worker {
             holder: self.holder,
             worker_name: self.name.clone(),
             held: self.held.clone(),
+            tenure: self.tenure.clone(),
             slots: self.slots.clone(),
             events: self.events.clone(),
         }
@@ -233,6 +244,8 @@ impl Worker {
             pool: self.pool.clone(),
             holder: self.holder,
             held: self.held.clone(),
+            tenure: self.tenure.clone(),
+            registered: self.registered,
             slots: self.config.slots,
             interval: self.config.heartbeat_interval(),
             timeout: self.config.heartbeat_timeout(),
@@ -304,11 +317,16 @@ impl Worker {
     async fn run_task(
         self,
         started: Started,
+        term: Term,
         slot: OwnedSemaphorePermit,
         reports: mpsc::UnboundedSender<Report>,
     ) {
         let task = started.task;
         let stop = self.held.started(task);
+        // Only now, so that a term that ends after this look finds a run to stop.
+        if self.tenure.term() != Some(term) {
+            self.held.stop(task, StopReason::LeaseLost);
+        }
         let capture: SharedCapture = Arc::new(Mutex::new(Capture::new(
             task,
             started.attempt,
@@ -321,7 +339,7 @@ impl Worker {
         let handed_back = matches!(end, crate::execute::End::Stopped(StopReason::HandBack, _));
         let report = match end.ending(&started, &capture) {
             Some(ending) => Report::Ended(started, ending),
-            None if handed_back => Report::HandBack(task),
+            None if handed_back => Report::HandBack(started),
             None => Report::Stale(task),
         };
         if reports.send(report).is_err() {

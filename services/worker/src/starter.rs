@@ -11,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::held::Held;
+use crate::tenure::{Tenure, Term};
 
 /// The most starts that are committed together.
 const BATCH: usize = 500;
@@ -20,6 +21,7 @@ pub(crate) struct Starter {
     pub(crate) holder: Holder,
     pub(crate) worker_name: String,
     pub(crate) held: Arc<Held>,
+    pub(crate) tenure: Arc<Tenure>,
     pub(crate) slots: Arc<Semaphore>,
     pub(crate) events: EventPublisher,
 }
@@ -29,7 +31,7 @@ impl Starter {
     pub(crate) async fn run(
         self,
         shutdown: CancellationToken,
-        run: impl Fn(Started, OwnedSemaphorePermit),
+        run: impl Fn(Started, Term, OwnedSemaphorePermit),
     ) {
         loop {
             let first_slot = tokio::select! {
@@ -48,7 +50,7 @@ impl Starter {
             if tasks.is_empty() {
                 continue;
             }
-            let started = self.commit(&tasks).await;
+            let (started, term) = self.commit(&tasks).await;
             for task in tasks {
                 if started.iter().all(|started| started.task != task) {
                     tracing::debug!(task.id = %task.id, task.lease = task.lease, "stale assignment, dropped");
@@ -61,7 +63,7 @@ impl Starter {
                 assigned_worker_name: Some(self.worker_name.clone()),
             }));
             for (started, slot) in started.into_iter().zip(slots) {
-                run(started, slot);
+                run(started, term, slot);
             }
         }
     }
@@ -73,11 +75,13 @@ impl Starter {
     }
 
     /// Commits the starts, waiting for Postgres as long as it is away. A start whose answer was lost is looked up
-    /// before it is tried again, so that a task that was started is run.
-    async fn commit(&self, tasks: &[TaskLease]) -> Vec<Started> {
+    /// before it is tried again, so that a task that was started is run. So is one whose answer came after the term it
+    /// was asked in: its task may have been given away meanwhile.
+    async fn commit(&self, tasks: &[TaskLease]) -> (Vec<Started>, Term) {
         let mut backoff = Backoff::default();
         let mut uncertain = false;
         loop {
+            let term = self.tenure.wait().await;
             let attempt = async {
                 let mut started = Vec::new();
                 if uncertain {
@@ -98,7 +102,8 @@ impl Starter {
                 Ok(started.into_iter().chain(more).collect())
             };
             match bounded(attempt).await {
-                Ok(started) => return started,
+                Ok(started) if self.tenure.term() == Some(term) => return (started, term),
+                Ok(_) => uncertain = true,
                 Err(error) => {
                     uncertain = true;
                     if backoff.is_fresh() {

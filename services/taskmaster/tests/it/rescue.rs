@@ -181,16 +181,26 @@ async fn what_outlives_the_grace_period_is_handed_back_without_its_attempt() -> 
     Stack::run(TASKMASTER, async |stack| {
         let mut drained = stack.worker("drained", &["--drain-grace", "0"]).await?;
         let command = "test $TASKMASTER_WORKER = other || sleep 1000";
-        let id = stack.api().submit(&json!({"command": command})).await?;
-        stack.api().wait(&id, "running").await?;
+        let submit = async |max_attempts: u32| {
+            let task = json!({"command": command, "max_attempts": max_attempts});
+            let id = stack.api().submit(&task).await?;
+            stack.api().wait(&id, "running").await?;
+            anyhow::Ok(id)
+        };
+        let once = submit(1).await?;
+        let again = submit(2).await?;
         drained.signal(Signal::TERM)?;
         assert!(drained.wait().await?.success());
         let _other = stack.worker("other", &[]).await?;
-        let task = stack.api().wait(&id, "completed").await?;
-        assert_eq!(
-            (&task["attempt"], &task["max_attempts"]),
-            (&json!(1), &json!(1))
-        );
+        let task = stack.api().wait(&again, "completed").await?;
+        assert_eq!(task["attempt"], 1);
+        assert_eq!(stack.api().attempts(&again).await?.len(), 1);
+        // What may start once has.
+        let task = stack.api().wait(&once, "failed").await?;
+        assert_eq!(task["attempt"], 1);
+        assert_eq!(stack.api().attempts(&once).await?[0]["outcome"], "lost");
+        let told = task["error_message"].as_str().unwrap_or_default();
+        assert!(told.contains("worker drained stopped"), "{told}");
         Ok(())
     })
     .await

@@ -61,6 +61,9 @@ pub(crate) async fn execute(
     capture: &SharedCapture,
     stop: Stop,
 ) -> End {
+    if stop.is_lease_lost() {
+        return End::Stopped(StopReason::LeaseLost, Exit::default());
+    }
     match (started.executor, settings.simulate) {
         (ExecutorKind::Process, None) => process::run(started, settings, capture, stop).await,
         (ExecutorKind::Process, Some(options)) => simulate::run(started, options, stop).await,
