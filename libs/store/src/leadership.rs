@@ -1,5 +1,8 @@
 //! One coordinator leads: the one whose connection holds an advisory lock. The lock goes with the connection, so a
-//! leader that dies, or is cut off, has lost it as soon as Postgres notices.
+//! leader that dies, or is cut off, has lost it as soon as Postgres notices; and Postgres ends a connection that says
+//! nothing for [`SILENCE`], so that a leader that hangs loses it as well.
+
+use std::time::Duration;
 
 use sqlx::{Connection, PgConnection};
 
@@ -7,6 +10,9 @@ use crate::{Result, StoreConfig};
 
 /// The lock that the leader holds: "taskmast" in ASCII.
 const LOCK: i64 = 0x7461_736b_6d61_7374;
+
+/// How long a leader may say nothing before it has lost the lead: [`Leadership::check`] has to come more often.
+pub const SILENCE: Duration = Duration::from_secs(3);
 
 /// A coordinator that would lead: its connection, kept while another leads.
 #[derive(Debug)]
@@ -37,10 +43,15 @@ impl Candidate {
         sqlx::query("set tcp_keepalives_count = 2")
             .execute(&mut connection)
             .await?;
+        // The kernel of a process that hangs goes on answering for it.
+        sqlx::query("select set_config('idle_session_timeout', $1, false)")
+            .bind(format!("{}ms", SILENCE.as_millis()))
+            .execute(&mut connection)
+            .await?;
         Ok(Self { connection })
     }
 
-    /// Leads, or remains a candidate while another does.
+    /// Leads, or remains a candidate while another does. To remain one, ask again within [`SILENCE`].
     ///
     /// # Errors
     /// When the connection is gone.

@@ -68,6 +68,16 @@ async fn who_is_cut_off_knows_it(pool: PgPool) {
 }
 
 #[sqlx::test(migrations = false)]
+async fn who_says_nothing_loses_it(pool: PgPool) {
+    let config = config(&pool, 1);
+    let mut first = lead(&config).await;
+    // It never says another word, as a process that hangs, and its connection stays open.
+    let mut second = lead(&config).await;
+    assert!(first.check().await.unwrap_err().is_unavailable());
+    second.resign().await.unwrap();
+}
+
+#[sqlx::test(migrations = false)]
 async fn who_waits_leads_next_on_the_same_connection(pool: PgPool) {
     let config = config(&pool, 1);
     let first = lead(&config).await;
