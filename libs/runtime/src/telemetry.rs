@@ -18,7 +18,7 @@ pub enum LogFormat {
 /// unless told. Calling it twice is harmless.
 pub fn init_tracing(format: LogFormat) {
     let filter = EnvFilter::try_from_env("TASKMASTER_LOG")
-        .unwrap_or_else(|_| EnvFilter::new("info,lapin=off"));
+        .unwrap_or_else(|_| EnvFilter::new("info,lapin=off,sqlx=off"));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -16,6 +16,7 @@ pub mod start;
 pub mod stats;
 pub mod submit;
 pub mod tasks;
+pub mod witness;
 pub mod workers;
 
 mod config;

@@ -17,7 +17,7 @@ use crate::dispatcher::Dispatcher;
 use crate::rescuer::Rescuer;
 
 /// How often a coordinator that does not lead tries to, and one that leads makes sure that it still does.
-const PULSE: Duration = Duration::from_millis(500);
+const PULSE: Duration = Duration::from_millis(250);
 /// How long the leader's connection may take to answer before it counts as lost.
 const PULSE_TIMEOUT: Duration = Duration::from_secs(2);
 

@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 use reqwest::Url;
 
 use crate::commands::{
-    cancel, kill, logs, retry, scale, services, stats, submit, task, tasks, workers,
+    cancel, chaos, kill, logs, retry, scale, services, stats, submit, task, tasks, workers,
 };
 use crate::up;
 
@@ -41,6 +41,7 @@ pub(crate) enum Command {
     Coordinator(services::Coordinator),
     Worker(services::Worker),
     Migrate(services::Migrate),
+    Chaos(chaos::Args),
 }
 
 /// What every command of the client takes.

@@ -1,6 +1,7 @@
 //! The commands, one file each: what it takes, what it does, what it prints.
 
 pub(crate) mod cancel;
+pub(crate) mod chaos;
 pub(crate) mod kill;
 pub(crate) mod logs;
 pub(crate) mod retry;

@@ -72,7 +72,7 @@ async fn who_says_nothing_loses_it(pool: PgPool) {
     let config = config(&pool, 1);
     let mut first = lead(&config).await;
     // It never says another word, as a process that hangs, and its connection stays open.
-    let mut second = lead(&config).await;
+    let second = lead(&config).await;
     assert!(first.check().await.unwrap_err().is_unavailable());
     second.resign().await.unwrap();
 }

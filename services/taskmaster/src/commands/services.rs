@@ -15,7 +15,7 @@ use taskmaster_worker::WorkerConfig;
 use crate::failure::line;
 use crate::output::Terminal;
 
-/// For a worker that another process started and that is to end with it: that process's id.
+/// For a service that another process started and that is to end with it: that process's id.
 pub(crate) const PARENT_PID: &str = "TASKMASTER_PARENT_PID";
 
 /// How services log.
@@ -69,7 +69,7 @@ impl Api {
     /// When its address is taken, or it fails.
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
         init_tracing(self.log.log_format);
-        let shutdown = Shutdown::on_signals()?;
+        let shutdown = shutdown()?;
         let listener = taskmaster_api::bind(&self.config).await?;
         let fleet = Arc::new(Fleet::None);
         let drain = shutdown.drain.clone();
@@ -88,7 +88,7 @@ impl Coordinator {
     /// When it fails.
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
         init_tracing(self.log.log_format);
-        let shutdown = Shutdown::on_signals()?;
+        let shutdown = shutdown()?;
         let drain = shutdown.drain.clone();
         until_now(shutdown, taskmaster_coordinator::run(self.config, drain)).await
     }
@@ -101,10 +101,7 @@ impl Worker {
     /// When it fails.
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
         init_tracing(self.log.log_format);
-        let shutdown = Shutdown::on_signals()?;
-        if let Ok(parent) = std::env::var(PARENT_PID) {
-            end_with(&parent)?;
-        }
+        let shutdown = shutdown()?;
         taskmaster_worker::run(self.config, shutdown).await?;
         Ok(ExitCode::SUCCESS)
     }
@@ -143,13 +140,22 @@ pub(crate) async fn migrate(store: &StoreConfig) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Ends this worker when the process `parent` ends, however it does.
+/// What asks a service to stop: signals, and the end of the process that started it, if it is to end with that.
+fn shutdown() -> anyhow::Result<Shutdown> {
+    let shutdown = Shutdown::on_signals()?;
+    if let Ok(parent) = std::env::var(PARENT_PID) {
+        end_with(&parent)?;
+    }
+    Ok(shutdown)
+}
+
+/// Ends this service when the process `parent` ends, however it does.
 fn end_with(parent: &str) -> anyhow::Result<()> {
     set_parent_process_death_signal(Some(Signal::TERM))?;
     // It may have ended before the signal was asked for.
     let actual = getppid().map(|pid| pid.as_raw_nonzero().to_string());
     if actual.as_deref() != Some(parent) {
-        bail!("process {parent}, which {PARENT_PID} says started this worker, is gone");
+        bail!("process {parent}, which {PARENT_PID} says started this one, is gone");
     }
     Ok(())
 }

@@ -33,8 +33,8 @@ pub(super) fn init(format: LogFormat, folder: &Path) -> anyhow::Result<()> {
         EnvFilter::try_from_env("TASKMASTER_LOG").unwrap_or_else(|_| EnvFilter::new(unless_told))
     };
     let (to_file, to_terminal) = (
-        filter("info,lapin=error,sqlx=warn"),
-        filter("warn,lapin=off,sqlx=error"),
+        filter("info,lapin=error,sqlx=off"),
+        filter("warn,lapin=off,sqlx=off"),
     );
     let file = fmt::layer().with_ansi(false).with_writer(file);
     let terminal = fmt::layer()

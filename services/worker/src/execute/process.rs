@@ -134,6 +134,7 @@ fn command(started: &Started, settings: &Settings) -> Command {
         .envs(started.env.iter().map(|(name, value)| (name, value)))
         .env("TASKMASTER_TASK_ID", started.task.id.to_string())
         .env("TASKMASTER_ATTEMPT", started.attempt.to_string())
+        .env("TASKMASTER_LEASE", started.task.lease.to_string())
         .env("TASKMASTER_WORKER", &settings.worker_name)
         .stdin(if started.stdin.is_some() {
             Stdio::piped()

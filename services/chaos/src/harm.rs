@@ -1,0 +1,443 @@
+//! Doing each kind of harm, undoing it, and waiting until the system works again.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use rustix::process::Signal;
+use taskmaster_embedded::StopMode;
+use taskmaster_store::PgPool;
+use taskmaster_store::witness::{self, IdleConnections};
+use tokio::process::Command;
+use tokio::time::sleep;
+
+use crate::fault::{Fault, Schedule};
+use crate::ledger::{Ledger, Run};
+use crate::load::Load;
+use crate::proxy::Condition;
+use crate::system::{HEARTBEAT_TIMEOUT, Node, System};
+use crate::work::number_of;
+
+/// How long anything may take to work again.
+const PATIENCE: Duration = Duration::from_secs(90);
+/// How often that is looked at.
+const LOOK: Duration = Duration::from_millis(10);
+/// How many connections are held.
+const CONNECTIONS: usize = 300;
+/// How large the disk is that output is stored on.
+const OUTPUT_DISK: &str = "size=256m";
+
+/// Who harms.
+pub(crate) struct Harm<'a> {
+    pub(crate) system: &'a mut System,
+    pub(crate) load: &'a Load,
+    pub(crate) ledger: &'a Ledger,
+    pub(crate) schedule: &'a mut Schedule,
+}
+
+impl Harm<'_> {
+    /// Does one kind of harm, undoes it, and returns how long the recovery took.
+    ///
+    /// # Errors
+    /// When the system does not recover, or the harm cannot be done.
+    pub(crate) async fn run(&mut self, fault: Fault) -> Result<Duration> {
+        match fault {
+            Fault::WorkerKilled => self.kill_worker().await,
+            Fault::WorkerHangs => {
+                let worker = self.pick_worker();
+                self.worker(worker).process.signal(Signal::STOP)?;
+                self.past_time_out().await;
+                self.worker(worker).process.signal(Signal::CONT)?;
+                self.until_worker_runs(worker).await
+            }
+            Fault::WorkerRestarted => {
+                let worker = self.pick_worker();
+                let process = &mut self.system.workers[worker].process;
+                let status = process.end(Signal::TERM).await?;
+                if !status.success() {
+                    bail!("{} ended with {status} when asked to", process.name());
+                }
+                process.start()?;
+                self.until_worker_runs(worker).await
+            }
+            Fault::CoordinatorKilled => {
+                let leader = self.leader().await?;
+                let process = &mut self.system.coordinators[leader].process;
+                process.end(Signal::KILL).await?;
+                let recovered = self.until_new_task_runs().await;
+                self.system.coordinators[leader].process.start()?;
+                recovered
+            }
+            Fault::CoordinatorHangs => {
+                let leader = self.leader().await?;
+                self.system.coordinators[leader]
+                    .process
+                    .signal(Signal::STOP)?;
+                let recovered = self.until_new_task_runs().await;
+                self.system.coordinators[leader]
+                    .process
+                    .signal(Signal::CONT)?;
+                recovered
+            }
+            Fault::ApiKilled => self.kill_api().await,
+            Fault::PostgresLinkCut => {
+                self.worker_links(&[Link::Postgres], Condition::Cut, 3000)
+                    .await
+            }
+            Fault::RabbitmqLinkCut => {
+                self.worker_links(&[Link::Rabbitmq], Condition::Cut, 3000)
+                    .await
+            }
+            Fault::BothLinksCut => {
+                let long = millis(HEARTBEAT_TIMEOUT) + 2000;
+                self.worker_links(&[Link::Postgres, Link::Rabbitmq], Condition::Cut, long)
+                    .await
+            }
+            Fault::LinksDelayed => {
+                let condition = Condition::Delayed(Duration::from_millis(100));
+                self.worker_links(&[Link::Postgres, Link::Rabbitmq], condition, 3000)
+                    .await
+            }
+            Fault::LinksSilent => {
+                let long = millis(HEARTBEAT_TIMEOUT) + 2000;
+                self.worker_links(&[Link::Postgres, Link::Rabbitmq], Condition::Silent, long)
+                    .await
+            }
+            Fault::AnswersLost => self.lose_answers().await,
+            Fault::SubmissionsCut => self.cut_submissions().await,
+            Fault::RabbitmqRestarted => {
+                self.system.rabbitmq.stop().await;
+                self.system.rabbitmq.restart().await?;
+                self.until_new_task_runs().await
+            }
+            Fault::RabbitmqKilled => {
+                self.system.rabbitmq.kill().await;
+                self.system.rabbitmq.restart().await?;
+                self.until_new_task_runs().await
+            }
+            Fault::QueuesDeleted => self.delete_queues().await,
+            Fault::PostgresRestarted => self.restart_postgres(StopMode::Fast).await,
+            Fault::PostgresCrashed => self.restart_postgres(StopMode::Immediate).await,
+            Fault::BackendsKilled => {
+                witness::terminate_backends(&self.system.pool).await?;
+                self.until_new_task_runs().await
+            }
+            Fault::ConnectionsHeld => {
+                let held = IdleConnections::open(&self.system.store, CONNECTIONS).await;
+                sleep(Duration::from_secs(2)).await;
+                held.close().await;
+                self.until_new_task_runs().await
+            }
+            Fault::OutputDiskFull => self.fill_output_disk().await,
+        }
+    }
+
+    fn worker(&self, worker: usize) -> &Node {
+        &self.system.workers[worker]
+    }
+
+    fn pick_worker(&mut self) -> usize {
+        self.schedule.pick(self.system.workers.len())
+    }
+
+    async fn leader(&self) -> Result<usize> {
+        let asked = Instant::now();
+        loop {
+            match self.system.leader() {
+                Some(leader) => return Ok(leader),
+                None if asked.elapsed() > PATIENCE => bail!("no coordinator leads"),
+                None => sleep(LOOK).await,
+            }
+        }
+    }
+
+    async fn past_time_out(&mut self) {
+        let more = Duration::from_millis(self.schedule.millis(1000, 2500));
+        sleep(HEARTBEAT_TIMEOUT + more).await;
+    }
+
+    async fn kill_worker(&mut self) -> Result<Duration> {
+        let worker = self.pick_worker();
+        let process = &mut self.system.workers[worker].process;
+        let name = process.name().to_owned();
+        process.end(Signal::KILL).await?;
+        let killed = Instant::now();
+        let held = witness::held_by(&self.system.pool, &name).await?;
+        while witness::standing(&self.system.pool, &held).await? > 0 {
+            if killed.elapsed() > PATIENCE {
+                bail!("what {name} held when it was killed was not given back");
+            }
+            sleep(LOOK).await;
+        }
+        let recovered = killed.elapsed();
+        self.system.workers[worker].process.start()?;
+        self.until_worker_runs(worker).await?;
+        Ok(recovered)
+    }
+
+    async fn kill_api(&mut self) -> Result<Duration> {
+        let api = self.schedule.pick(self.system.apis.len());
+        let api = &mut self.system.apis[api];
+        api.node.process.end(Signal::KILL).await?;
+        api.node.process.start()?;
+        let started = Instant::now();
+        let url = format!("http://{}/readyz", api.from_clients.address());
+        loop {
+            match reqwest::get(&url).await {
+                Ok(answer) if answer.status().is_success() => return Ok(started.elapsed()),
+                _ if started.elapsed() > PATIENCE => bail!("{url} was not ready again"),
+                _ => sleep(LOOK).await,
+            }
+        }
+    }
+
+    async fn worker_links(
+        &mut self,
+        links: &[Link],
+        condition: Condition,
+        at_most_ms: u64,
+    ) -> Result<Duration> {
+        let worker = self.pick_worker();
+        let lasts = Duration::from_millis(self.schedule.millis(at_most_ms / 2, at_most_ms));
+        let set = |node: &Node, condition| {
+            for link in links {
+                match link {
+                    Link::Postgres => node.to_postgres.set(condition),
+                    Link::Rabbitmq => node.to_rabbitmq.set(condition),
+                }
+            }
+        };
+        set(self.worker(worker), condition);
+        sleep(lasts).await;
+        set(self.worker(worker), Condition::Up);
+        self.until_worker_runs(worker).await
+    }
+
+    /// Again and again for a moment, so that it hits statements of every kind.
+    async fn lose_answers(&mut self) -> Result<Duration> {
+        let worker = self.pick_worker();
+        let coordinator = self.schedule.pick(self.system.coordinators.len());
+        for _ in 0..10 {
+            let nodes = [self.worker(worker), &self.system.coordinators[coordinator]];
+            for node in nodes {
+                node.to_postgres.set(Condition::AnswersLost);
+            }
+            sleep(Duration::from_millis(30)).await;
+            for node in nodes {
+                node.to_postgres.set(Condition::Up);
+            }
+            sleep(Duration::from_millis(120)).await;
+        }
+        self.until_new_task_runs().await
+    }
+
+    async fn cut_submissions(&mut self) -> Result<Duration> {
+        for _ in 0..10 {
+            let links = || {
+                let apis = self.system.apis.iter().map(|api| &api.from_clients);
+                apis.chain([&self.system.from_producers])
+            };
+            links().for_each(|link| link.set(Condition::AnswersLost));
+            sleep(Duration::from_millis(50)).await;
+            links().for_each(|link| link.set(Condition::Up));
+            sleep(Duration::from_millis(100)).await;
+        }
+        self.until_new_task_runs().await
+    }
+
+    async fn delete_queues(&mut self) -> Result<Duration> {
+        let workers: Vec<&str> = self
+            .system
+            .workers
+            .iter()
+            .map(|node| node.process.name())
+            .collect();
+        taskmaster_broker::delete_queues(&self.system.broker, &workers).await?;
+        let deleted = Instant::now();
+        let recovered = self.until_new_task_runs().await;
+        self.publish_lost(deleted).await?;
+        recovered
+    }
+
+    /// A producer's part: what was in a queue that is gone was confirmed by RabbitMQ, and not accepted by us. What is
+    /// there already is recognized by its key.
+    async fn publish_lost(&self, deleted: Instant) -> Result<()> {
+        let mut known: Vec<u64> = Vec::new();
+        for live in witness::live(&self.system.pool).await? {
+            known.extend(number_of(&live.command));
+        }
+        for end in witness::ends(&self.system.pool).await? {
+            known.extend(number_of(&end.command));
+        }
+        known.sort_unstable();
+        let submitted = self.load.submitted();
+        let lost = submitted
+            .iter()
+            .filter(|(_, submitted)| submitted.at < deleted && submitted.accepted)
+            .map(|(number, _)| *number)
+            .filter(|number| known.binary_search(number).is_err());
+        self.load.publish_again(lost);
+        Ok(())
+    }
+
+    async fn restart_postgres(&mut self, mode: StopMode) -> Result<Duration> {
+        self.system.postgres.stop(mode).await;
+        let down = Duration::from_millis(self.schedule.millis(0, 2000));
+        sleep(down).await;
+        self.system.postgres.restart().await?;
+        self.until_new_task_runs().await
+    }
+
+    async fn fill_output_disk(&mut self) -> Result<Duration> {
+        let disk = self.system.output_disk.as_ref();
+        let filler = disk.context("there is no disk to fill")?.filler();
+        // Until there is no room: the error is what is wanted.
+        let full = Command::new("dd")
+            .args(["if=/dev/zero", "bs=1M", "status=none"])
+            .arg(format!("of={}", filler.display()))
+            .stderr(Stdio::null())
+            .status()
+            .await?;
+        if full.success() {
+            bail!("{} could not be filled", filler.display());
+        }
+        sleep(Duration::from_secs(3)).await;
+        // Tasks go on while output cannot be stored.
+        self.until_new_task_runs().await?;
+        std::fs::remove_file(&filler)?;
+        self.until_new_task_runs().await
+    }
+
+    /// Undoes whatever was done when a kind of harm could not be carried through.
+    ///
+    /// # Errors
+    /// When something cannot be started again.
+    pub(crate) async fn heal(&mut self) -> Result<()> {
+        for link in self.system.links() {
+            link.set(Condition::Up);
+        }
+        if let Some(disk) = &self.system.output_disk {
+            std::fs::remove_file(disk.filler()).ok();
+        }
+        if self.system.postgres.pid().is_none() {
+            self.system.postgres.restart().await?;
+        }
+        if self.system.rabbitmq.pid().is_none() {
+            self.system.rabbitmq.restart().await?;
+        }
+        for process in self.system.processes() {
+            // One that hangs on our behalf goes on, and one that is not there is started.
+            if process.signal(Signal::CONT).is_err() {
+                process.start()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until a task runs that was submitted after now.
+    async fn until_new_task_runs(&self) -> Result<Duration> {
+        let since = Instant::now();
+        let is_new = |run: &Run| {
+            let submitted = self.load.submitted_at(run.number);
+            submitted.is_some_and(|at| at >= since)
+        };
+        self.until_runs(since, is_new, "no task that was submitted after it")
+            .await
+    }
+
+    /// Waits until that worker runs a task.
+    async fn until_worker_runs(&self, worker: usize) -> Result<Duration> {
+        let name = self.worker(worker).process.name();
+        let is_there = |run: &Run| run.worker == name;
+        self.until_runs(Instant::now(), is_there, &format!("nothing at {name}"))
+            .await
+    }
+
+    async fn until_runs(
+        &self,
+        since: Instant,
+        is_such: impl Fn(&Run) -> bool,
+        nothing: &str,
+    ) -> Result<Duration> {
+        let start = self.ledger.len();
+        loop {
+            if let Some(seen) = self.ledger.any_since(start, &is_such) {
+                return Ok(seen.duration_since(since));
+            }
+            if since.elapsed() > PATIENCE {
+                let republished = self.load.counters.republished.load(Ordering::Relaxed);
+                bail!("{nothing} ran within {PATIENCE:?} (published again: {republished})");
+            }
+            sleep(LOOK).await;
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Link {
+    Postgres,
+    Rabbitmq,
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A small disk of its own, mounted as long as this value lives.
+#[derive(Debug)]
+pub(crate) struct OutputDisk(PathBuf);
+
+impl OutputDisk {
+    /// Mounts it in `folder` and lets the Postgres there store output on it.
+    ///
+    /// # Errors
+    /// When this process may not mount, or Postgres not use it.
+    pub(crate) async fn mount(folder: &Path, pool: &PgPool) -> Result<Self> {
+        let point = folder.join("output-disk");
+        std::fs::create_dir_all(&point)?;
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", OUTPUT_DISK, "taskmaster-chaos"])
+            .arg(&point)
+            .output()
+            .await?;
+        if !mounted.status.success() {
+            bail!(
+                "cannot mount a disk to fill: {}",
+                String::from_utf8_lossy(&mounted.stderr).trim()
+            );
+        }
+        let disk = Self(point);
+        let space = disk.0.join("postgres");
+        std::fs::create_dir(&space)?;
+        // Postgres's user: the one that its data belongs to.
+        let data = std::fs::metadata(folder.join("postgres").join("data"))?;
+        let (user, group) = (
+            std::os::unix::fs::MetadataExt::uid(&data),
+            std::os::unix::fs::MetadataExt::gid(&data),
+        );
+        std::os::unix::fs::chown(&space, Some(user), Some(group))?;
+        let path = space.to_str().context("a path that is not UTF-8")?;
+        witness::keep_output_in(pool, path).await?;
+        Ok(disk)
+    }
+
+    /// The file that takes the room that is left.
+    fn filler(&self) -> PathBuf {
+        self.0.join("filler")
+    }
+}
+
+impl Drop for OutputDisk {
+    fn drop(&mut self) {
+        // Lazily: whoever still has a file open there keeps it.
+        let unmounted = std::process::Command::new("umount")
+            .arg("-l")
+            .arg(&self.0)
+            .status();
+        if !unmounted.is_ok_and(|status| status.success()) {
+            tracing::warn!("{} could not be unmounted", self.0.display());
+        }
+    }
+}
