@@ -5,6 +5,8 @@ with held as materialized (
     cross join lateral (
         select t.id from tasks t
         where t.id = x.id and t.lease = x.lease and t.status = 'running' and t.cancel_requested_at is null
+          -- One attempt is at most one start, whatever becomes of it.
+          and t.max_attempts > 1
         for update
     ) l
 )
