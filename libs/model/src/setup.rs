@@ -80,6 +80,9 @@ pub enum Broken {
     NoFence,
     /// A start whose answer comes after the fence is run.
     StartsSurviveFence,
+    /// A start whose answer had not come at the fence is looked up once Postgres has heard of the worker again, and run
+    /// if it is committed: while a coordinator that read so before is about to write that it was lost.
+    LooksUpAfterFence,
     /// A worker that has fenced itself starts what it is told of, before Postgres has heard of it again.
     StartsWhileFenced,
     /// A worker does not remember the claims that it ran, or may have started, and gave up without reporting them: told

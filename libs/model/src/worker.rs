@@ -253,11 +253,11 @@ impl Setup {
         for (claim, held) in worker.held.clone() {
             match held {
                 Held::Pending => worker.set(claim, None),
-                Held::Uncertain | Held::Answered(_) => {
-                    if self.broken != Some(Broken::StartsSurviveFence) {
-                        worker.give_up(claim);
-                    }
-                }
+                Held::Uncertain | Held::Answered(_) => match self.broken {
+                    Some(Broken::StartsSurviveFence) => {}
+                    Some(Broken::LooksUpAfterFence) => worker.set(claim, Some(Held::Uncertain)),
+                    _ => worker.give_up(claim),
+                },
                 Held::Running => worker.give_up(claim),
                 Held::Ended(_) | Held::Stopped => {}
             }

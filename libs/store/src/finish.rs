@@ -147,8 +147,7 @@ async fn retry_later(pool: &PgPool, columns: &Columns<'_>) -> Result<Vec<Ended>>
 }
 
 /// Hands back tasks that run, without spending their attempt: a worker that stops and has ended them itself.
-/// Returns the tasks that were handed back. Those whose cancel was requested and those with a single attempt are not:
-/// the latter would be started a second time. [`taskmaster_core::protocol::not_handed_back`] says how they end.
+/// Returns the tasks that were handed back: none whose cancel was requested, and none that may start only once.
 ///
 /// # Errors
 /// When Postgres is away.

@@ -1,3 +1,4 @@
+-- What may start only once is not started again, also when its worker stopped it.
 -- Looked up and locked one by one, in the order given: see start.sql.
 with held as materialized (
     select l.id
@@ -5,7 +6,6 @@ with held as materialized (
     cross join lateral (
         select t.id from tasks t
         where t.id = x.id and t.lease = x.lease and t.status = 'running' and t.cancel_requested_at is null
-          -- One attempt is at most one start, whatever becomes of it.
           and t.max_attempts > 1
         for update
     ) l

@@ -77,6 +77,12 @@ fn a_start_whose_answer_comes_after_the_fence() {
 }
 
 #[test]
+fn a_start_that_is_looked_up_after_the_fence() {
+    let setup = Setup::one_task(2, 1);
+    is_caught(Broken::LooksUpAfterFence, setup, p::ONE_HOLDER);
+}
+
+#[test]
 fn a_start_behind_the_fence() {
     let setup = Setup::one_task(2, 1);
     is_caught(Broken::StartsWhileFenced, setup, p::ONE_HOLDER);
