@@ -3,6 +3,8 @@
 //! Pure code only. No I/O, no clock, no tokio: everything here can be tested without a server,
 //! and everything that talks to one depends on this crate, never the other way round.
 
+pub mod protocol;
+
 mod retry;
 mod round_robin;
 mod status;
@@ -28,7 +30,7 @@ use uuid::Uuid;
 pub type Lease = i32;
 
 /// One claim of one task: what an assignment message carries and every guarded write names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct TaskLease {
     /// The task.
     pub id: Uuid,
@@ -37,7 +39,7 @@ pub struct TaskLease {
 }
 
 /// How one run of a command ended, before anyone decides what becomes of its task.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// Exit status 0.

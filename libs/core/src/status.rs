@@ -138,7 +138,7 @@ pub fn next(status: TaskStatus, event: Event) -> Result<TaskStatus, IllegalTrans
         (S::Running, E::Complete) => Ok(S::Completed),
         (S::Running, E::Fail) => Ok(S::Failed),
         (S::Scheduled | S::Assigned | S::Running, E::Cancel) => Ok(S::Cancelled),
-        // A drain that runs out of patience hands back what runs, without spending its attempt.
+        // A drain that runs out of patience hands back what runs and may run again, without spending its attempt.
         (S::Assigned | S::Running, E::Release) => Ok(S::Scheduled),
         (S::Running, E::RetryLater) => Ok(S::Scheduled),
         (S::Failed | S::Cancelled, E::RetryByHand) => Ok(S::Scheduled),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use taskmaster_core::{Lease, Outcome, RetryPolicy, TaskLease, TaskStatus, verdict};
+use taskmaster_core::{Lease, Outcome, RetryPolicy, TaskLease, TaskStatus, protocol, verdict};
 use uuid::Uuid;
 
 use crate::finish::{Ended, Finish};
@@ -83,11 +83,7 @@ struct Held {
 
 impl Held {
     fn lost(self, policy: RetryPolicy) -> Finish {
-        let outcome = if self.cancel_requested {
-            Outcome::Cancelled
-        } else {
-            Outcome::Lost
-        };
+        let outcome = protocol::lost(self.cancel_requested);
         Finish {
             task: self.task,
             outcome,

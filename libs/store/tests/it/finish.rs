@@ -1,7 +1,7 @@
 //! The ends of runs.
 
 use chrono::TimeDelta;
-use taskmaster_core::{NewTask, Outcome, TaskLease, TaskStatus, Verdict};
+use taskmaster_core::{NewTask, Outcome, TaskLease, TaskStatus, Verdict, protocol};
 use taskmaster_store::finish::{Ended, Finish, finish, hand_back};
 use taskmaster_store::{PgPool, attempts, cancel, start, workers};
 use uuid::Uuid;
@@ -262,7 +262,7 @@ async fn one_that_completed_first_is_completed(pool: PgPool) {
 #[sqlx::test(migrator = "crate::support::MIGRATOR")]
 async fn handing_back_spends_no_attempt(pool: PgPool) {
     let holder = worker(&pool, "w").await;
-    let leases = run(&pool, holder, &tasks(3, 1)).await;
+    let leases = run(&pool, holder, &tasks(3, 2)).await;
     let waiting = assign(&pool, holder, &[task("waits")]).await[0];
     cancel::cancel(&pool, leases[1].id).await.unwrap();
     let stale = TaskLease {
@@ -288,7 +288,31 @@ async fn handing_back_spends_no_attempt(pool: PgPool) {
 
     let again = claim_all(&pool, holder, 1).await;
     let started = start::start(&pool, holder, again).await.unwrap();
-    assert_eq!((started[0].attempt, started[0].max_attempts), (1, 1));
+    assert_eq!((started[0].attempt, started[0].max_attempts), (1, 2));
+}
+
+#[sqlx::test(migrator = "crate::support::MIGRATOR")]
+async fn what_has_one_attempt_is_not_handed_back(pool: PgPool) {
+    let holder = worker(&pool, "w").await;
+    let lease = run_one(&pool, holder, task("once")).await;
+    assert!(hand_back(&pool, vec![lease]).await.unwrap().is_empty());
+    assert_eq!(status(&pool, lease.id).await, TaskStatus::Running);
+
+    let message = "worker w stopped before the command ended";
+    let end = Finish {
+        outcome: protocol::not_handed_back(1),
+        error_message: Some(message.to_owned()),
+        ..failed(lease)
+    };
+    finish(&pool, holder.worker_id, vec![end]).await.unwrap();
+    let task = get(&pool, lease.id).await;
+    assert_eq!(
+        (task.status, task.outcome, task.attempt),
+        (TaskStatus::Failed, Some(Outcome::Lost), 1)
+    );
+    assert_eq!(task.error_message.as_deref(), Some(message));
+    assert!(hand_back(&pool, vec![lease]).await.unwrap().is_empty());
+    assert_counts_are_exact(&pool).await;
 }
 
 #[sqlx::test(migrator = "crate::support::MIGRATOR")]

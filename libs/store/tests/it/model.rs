@@ -1,274 +1,381 @@
-//! Random moves, each checked against the table of moves in `taskmaster_core`: a statement moves a task if and only if
-//! the table has that move, and the counts are exact after each.
+//! Random moves, of Postgres by the store's statements and of plain rows by `taskmaster_core::protocol`: every answer
+//! agrees, and after each step every row does, and the counts are exact. What the checked model in `libs/model` builds
+//! on is thereby what the SQL does.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use rand::rngs::StdRng;
-use rand::seq::IteratorRandom;
+use rand::seq::{IndexedRandom, IteratorRandom};
 use rand::{RngExt, SeedableRng};
-use taskmaster_core::{Event, Lease, NewTask, RetryPolicy, TaskLease, TaskStatus, next};
+use taskmaster_core::protocol::{self, Rescue, Row};
+use taskmaster_core::{
+    Lease, NewTask, Outcome, RetryPolicy, TaskLease, TaskStatus, Verdict, verdict,
+};
 use taskmaster_store::cancel::{Cancel, Retry, cancel, retry};
-use taskmaster_store::finish::{Finish, finish, hand_back};
+use taskmaster_store::finish::{Ended, Finish, finish, hand_back};
 use taskmaster_store::rescue::{Of, rescue};
-use taskmaster_store::start::{Holder, start};
+use taskmaster_store::start::{Holder, running, start};
 use taskmaster_store::{PgPool, claim, workers};
 use uuid::Uuid;
 
 use crate::support::{
-    assert_counts_are_exact, cancelled, completed, failed, failed_for_now, submit_all, tasks,
-    worker,
+    assert_counts_are_exact, cancelled, completed, failed, submit_all, tasks, worker,
 };
 
-const STEPS: u64 = 250;
+const STEPS: u64 = 400;
+const NAMES: [&str; 2] = ["a", "b"];
+/// What is to be tried again is due at once.
+const AT_ONCE: RetryPolicy = RetryPolicy {
+    base: Duration::ZERO,
+    cap: Duration::ZERO,
+};
 
-/// What a task should be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Expected {
-    status: TaskStatus,
-    lease: Lease,
-    cancel_requested: bool,
-}
-
-/// Every task as it should be, and as it is.
-struct Model {
-    pool: PgPool,
+/// A worker as the table has it.
+struct Worker {
     holder: Holder,
-    tasks: BTreeMap<Uuid, Expected>,
+    /// The process before, if there was one.
+    superseded: Option<Holder>,
     completed: i64,
     failed: i64,
 }
 
-impl Model {
-    async fn submit(&mut self, new: Vec<NewTask>) {
-        submit_all(&self.pool, &new).await;
-        let expected = Expected {
-            status: TaskStatus::Scheduled,
-            lease: 0,
-            cancel_requested: false,
-        };
-        self.tasks.extend(new.iter().map(|new| (new.id, expected)));
+struct Replay {
+    pool: PgPool,
+    workers: Vec<Worker>,
+    rows: BTreeMap<Uuid, Row>,
+}
+
+impl Replay {
+    async fn new(pool: PgPool) -> Self {
+        let mut workers = Vec::new();
+        for name in NAMES {
+            workers.push(Worker {
+                holder: worker(&pool, name).await,
+                superseded: None,
+                completed: 0,
+                failed: 0,
+            });
+        }
+        Self {
+            pool,
+            workers,
+            rows: BTreeMap::new(),
+        }
     }
 
-    /// A few tasks in any status, each with a lease that is now and then not its own.
+    async fn submit(&mut self, count: usize, max_attempts: i32) {
+        let new: Vec<NewTask> = tasks(count, max_attempts);
+        submit_all(&self.pool, &new).await;
+        let submitted = Row::submitted(max_attempts);
+        self.rows.extend(new.iter().map(|new| (new.id, submitted)));
+    }
+
+    /// A few tasks in any status, but mostly such that have not ended, each with a lease that is now and then not its
+    /// own.
     fn some(&self, random: &mut StdRng) -> Vec<TaskLease> {
         let count = random.random_range(1..=12);
-        let picked = self.tasks.iter().sample(random, count);
+        let ended = random.random_bool(0.1);
+        let may_be_asked = |(_, row): &(&Uuid, &Row)| ended || !row.status.is_final();
+        let picked = self.rows.iter().filter(may_be_asked).sample(random, count);
         picked
             .into_iter()
-            .map(|(id, task)| TaskLease {
+            .map(|(id, row)| TaskLease {
                 id: *id,
-                lease: task.lease - i32::from(random.random_bool(0.1)),
+                lease: row.lease - i32::from(random.random_bool(0.1)),
             })
             .collect()
     }
 
-    /// Moves those of `asked` that may be moved by `event` under their lease; returns their ids.
-    fn expect(&mut self, asked: &[TaskLease], event: Event, from: &[TaskStatus]) -> Vec<Uuid> {
-        let mut moved = Vec::new();
-        for task in asked {
-            let expected = self.tasks.get_mut(&task.id).unwrap();
-            let held = expected.lease == task.lease && from.contains(&expected.status);
-            if let (true, Ok(to)) = (held, next(expected.status, event)) {
-                expected.status = to;
-                moved.push(task.id);
-            }
+    /// A process of some worker: mostly the one that is registered.
+    fn process(&self, random: &mut StdRng) -> Holder {
+        let worker = self.workers.choose(random).unwrap();
+        match worker.superseded {
+            Some(older) if random.random_bool(0.2) => older,
+            _ => worker.holder,
         }
-        moved.sort();
-        moved
+    }
+
+    fn registered(&self, worker_id: i32) -> Uuid {
+        let mut workers = self.workers.iter();
+        let worker = workers.find(|worker| worker.holder.worker_id == worker_id);
+        worker.unwrap().holder.incarnation
     }
 
     async fn step(&mut self, random: &mut StdRng) {
         let asked = self.some(random);
-        match random.random_range(0..10) {
-            0 => self.submit(tasks(random.random_range(1..9), 100)).await,
-            1 | 2 => self.claim(random.random_range(0..20)).await,
-            3 | 4 => {
-                let started = start(&self.pool, self.holder, asked.clone()).await.unwrap();
-                let started = started.into_iter().map(|started| started.task.id);
-                self.check(started, &asked, Event::Start, &[TaskStatus::Assigned]);
+        match random.random_range(0..14) {
+            0 => {
+                let max_attempts = *[1, 2, 100].choose(random).unwrap();
+                self.submit(random.random_range(1..9), max_attempts).await;
             }
-            5 => {
+            1..=3 => self.claim(random).await,
+            4..=6 => self.start(asked, self.process(random)).await,
+            7 => {
                 let released = claim::release(&self.pool, asked.clone()).await.unwrap();
-                self.check(released, &asked, Event::Release, &[TaskStatus::Assigned]);
+                self.expect(&asked, released, Row::release);
             }
-            6 => self.hand_back(asked).await,
-            7 => self.finish(asked, random).await,
-            8 => self.by_hand(asked[0].id, random.random_bool(0.5)).await,
-            _ => self.rescue().await,
+            8 => {
+                let back = hand_back(&self.pool, asked.clone()).await.unwrap();
+                self.expect(&asked, back, Row::hand_back);
+            }
+            9 | 10 => self.finish(asked, random).await,
+            11 => {
+                for task in asked {
+                    self.by_hand(task.id, random.random_bool(0.5)).await;
+                }
+            }
+            12 => self.rescue(&asked, random).await,
+            _ => self.restart(random).await,
         }
     }
 
-    fn check(
+    /// Makes the same move of each row, and compares which of them moved.
+    fn expect(
         &mut self,
-        moved: impl IntoIterator<Item = Uuid>,
         asked: &[TaskLease],
-        event: Event,
-        from: &[TaskStatus],
+        moved: impl IntoIterator<Item = Uuid>,
+        mut apply: impl FnMut(&mut Row, Lease) -> bool,
     ) {
-        let mut moved: Vec<Uuid> = moved.into_iter().collect();
-        moved.sort();
-        assert_eq!(moved, self.expect(asked, event, from), "{event:?}");
-    }
-
-    async fn claim(&mut self, count: usize) {
-        let plan = vec![self.holder.worker_id; count];
-        let claimed = claim::claim(&self.pool, &plan).await.unwrap();
-        let waiting = |task: &&Expected| task.status == TaskStatus::Scheduled;
-        let waiting = self.tasks.values().filter(waiting).count();
-        assert_eq!(claimed.len(), count.min(waiting));
-        for claimed in claimed {
-            let task = self.tasks.get_mut(&claimed.task.id).unwrap();
-            task.status = next(task.status, Event::Claim).unwrap();
-            task.lease += 1;
-            assert_eq!(claimed.task.lease, task.lease);
+        let moved: BTreeSet<Uuid> = moved.into_iter().collect();
+        for task in asked {
+            let row = self.rows.get_mut(&task.id).unwrap();
+            let before = *row;
+            let applied = apply(row, task.lease);
+            assert_eq!(applied, moved.contains(&task.id), "{task:?} {before:?}");
         }
     }
 
-    async fn hand_back(&mut self, asked: Vec<TaskLease>) {
-        let back = hand_back(&self.pool, asked.clone()).await.unwrap();
-        let wanted: Vec<TaskLease> = asked
-            .into_iter()
-            .filter(|task| !self.tasks[&task.id].cancel_requested)
-            .collect();
-        self.check(back, &wanted, Event::Release, &[TaskStatus::Running]);
+    async fn claim(&mut self, random: &mut StdRng) {
+        let mut plan: Vec<i32> = Vec::new();
+        for _ in 0..random.random_range(0..20) {
+            plan.push(self.workers.choose(random).unwrap().holder.worker_id);
+        }
+        let claimed = claim::claim(&self.pool, &plan).await.unwrap();
+        let waiting = |row: &&Row| row.status == TaskStatus::Scheduled;
+        let waiting = self.rows.values().filter(waiting).count();
+        assert_eq!(claimed.len(), plan.len().min(waiting));
+        for claimed in claimed {
+            let row = self.rows.get_mut(&claimed.task.id).unwrap();
+            assert!(row.claim(claimed.worker_id));
+            assert_eq!(claimed.task.lease, row.lease);
+        }
+    }
+
+    async fn start(&mut self, asked: Vec<TaskLease>, by: Holder) {
+        let registered = self.registered(by.worker_id);
+        let started = start(&self.pool, by, asked.clone()).await.unwrap();
+        let ids: Vec<Uuid> = started.iter().map(|started| started.task.id).collect();
+        self.expect(&asked, ids, |row, lease| {
+            row.start(lease, by.worker_id, by.incarnation, registered)
+        });
+        for started in started {
+            let row = self.rows[&started.task.id];
+            assert_eq!(
+                (started.attempt, started.max_attempts),
+                (row.attempt, row.max_attempts)
+            );
+        }
+        // What a starter asks whose answer was lost.
+        let runs = running(&self.pool, by, &asked).await.unwrap();
+        let runs: BTreeSet<Uuid> = runs.iter().map(|started| started.task.id).collect();
+        for task in asked {
+            let row = self.rows[&task.id];
+            let its_own = row.assigned_worker == Some(by.worker_id) && by.incarnation == registered;
+            assert_eq!(runs.contains(&task.id), row.runs(task.lease) && its_own);
+        }
     }
 
     async fn finish(&mut self, asked: Vec<TaskLease>, random: &mut StdRng) {
-        let ends: Vec<(Finish, Event)> = asked
-            .iter()
-            .map(|task| match random.random_range(0..4) {
-                0 => (completed(*task), Event::Complete),
-                1 => (failed(*task), Event::Fail),
-                2 => (cancelled(*task), Event::Cancel),
-                _ if self.tasks[&task.id].cancel_requested => {
-                    (failed_for_now(*task, 0), Event::Cancel)
+        let by = self.workers.choose(random).unwrap().holder.worker_id;
+        let end = |task: &TaskLease| match random.random_range(0..4) {
+            0 => completed(*task),
+            1 => cancelled(*task),
+            _ => {
+                let row = self.rows[&task.id];
+                // An attempt counts from 1; a row that does not run is refused anyway.
+                let attempt = row.attempt.max(1);
+                Finish {
+                    verdict: verdict(Outcome::Failed, attempt, row.max_attempts, AT_ONCE, 0.0),
+                    ..failed(*task)
                 }
-                _ => (failed_for_now(*task, 0), Event::RetryLater),
-            })
+            }
+        };
+        let finishes: Vec<Finish> = asked.iter().map(end).collect();
+        let verdicts: BTreeMap<TaskLease, Verdict> = finishes
+            .iter()
+            .map(|finish| (finish.task, finish.verdict))
             .collect();
-        let finishes = ends.iter().map(|(finish, _)| finish.clone()).collect();
-        let by = self.holder.worker_id;
-        let mut ended = finish(&self.pool, by, finishes).await.unwrap();
-        ended.sort_by_key(|ended| ended.id);
-        let mut expected = Vec::new();
-        for (finish, event) in ends {
-            expected.extend(self.expect(&[finish.task], event, &[TaskStatus::Running]));
+        let ended = finish(&self.pool, by, finishes).await.unwrap();
+        for task in &asked {
+            let verdict = verdicts[task];
+            let ids = ended.iter().map(|ended| ended.id);
+            self.expect(&[*task], ids, |row, lease| row.finish(lease, verdict));
         }
-        expected.sort();
-        assert_eq!(
-            ended.iter().map(|ended| ended.id).collect::<Vec<_>>(),
-            expected
-        );
+        self.check_ended(&ended);
+        let worker = self
+            .workers
+            .iter_mut()
+            .find(|worker| worker.holder.worker_id == by);
+        let worker = worker.unwrap();
         for ended in ended {
-            assert_eq!(ended.status, self.tasks[&ended.id].status);
-            self.completed += i64::from(ended.status == TaskStatus::Completed);
-            self.failed += i64::from(ended.status == TaskStatus::Failed);
+            worker.completed += i64::from(ended.status == TaskStatus::Completed);
+            worker.failed += i64::from(ended.status == TaskStatus::Failed);
+        }
+    }
+
+    fn check_ended(&self, ended: &[Ended]) {
+        for ended in ended {
+            assert_eq!(ended.status, self.rows[&ended.id].status);
         }
     }
 
     async fn by_hand(&mut self, id: Uuid, stop: bool) {
-        let task = self.tasks.get_mut(&id).unwrap();
+        let row = self.rows.get_mut(&id).unwrap();
         if !stop {
-            let expected = match next(task.status, Event::RetryByHand) {
-                Ok(_) => Retry::Scheduled,
-                Err(_) => Retry::Refused(task.status),
+            let before = row.status;
+            let expected = match row.retry_by_hand() {
+                true => Retry::Scheduled,
+                false => Retry::Refused(before),
             };
             assert_eq!(retry(&self.pool, id).await.unwrap(), expected);
-            if let Ok(status) = next(task.status, Event::RetryByHand) {
-                task.status = status;
-                task.cancel_requested = false;
-            }
             return;
         }
         let answer = cancel(&self.pool, id).await.unwrap();
-        match (task.status, answer) {
-            (TaskStatus::Running, Cancel::Requested { task: asked, .. }) => {
-                assert_eq!(asked.lease, task.lease);
-                task.cancel_requested = true;
+        match (row.cancel(), answer) {
+            (protocol::Cancel::Requested, Cancel::Requested { task, .. }) => {
+                assert_eq!(task.lease, row.lease);
             }
-            (TaskStatus::Scheduled | TaskStatus::Assigned, Cancel::Cancelled) => {
-                task.status = TaskStatus::Cancelled;
+            (protocol::Cancel::Cancelled, Cancel::Cancelled) => {}
+            (protocol::Cancel::Refused, answer) => {
+                assert_eq!(answer, Cancel::AlreadyFinal(row.status));
             }
-            (status, answer) => assert_eq!(answer, Cancel::AlreadyFinal(status)),
+            (expected, answer) => panic!("{expected:?}, but {answer:?}"),
         }
     }
 
-    async fn rescue(&mut self) {
-        let of = Of::EarlierIncarnation(self.holder.worker_id);
-        let policy = RetryPolicy {
-            base: std::time::Duration::ZERO,
-            cap: std::time::Duration::ZERO,
-        };
-        let moved = rescue(&self.pool, of, policy).await.unwrap();
-        let running = |(_, task): &(&Uuid, &Expected)| task.status == TaskStatus::Running;
-        assert_eq!(moved.len(), self.tasks.iter().filter(running).count());
-        for ended in moved {
-            let task = self.tasks.get_mut(&ended.id).unwrap();
-            let event = match ended.status {
-                TaskStatus::Scheduled => Event::RetryLater,
-                TaskStatus::Cancelled => Event::Cancel,
-                _ => Event::Fail,
-            };
-            assert_eq!(event == Event::Cancel, task.cancel_requested);
-            task.status = next(task.status, event).unwrap();
-            assert_eq!(task.status, ended.status);
-        }
-    }
-
-    /// Compares every task with what Postgres has.
-    async fn compare(&self) {
-        let rows: Vec<(Uuid, String, i32)> =
-            sqlx::query_as("select id, status, lease from all_tasks order by id")
-                .fetch_all(&self.pool)
+    /// Rescues some of what a worker runs, or all that it holds.
+    async fn rescue(&mut self, asked: &[TaskLease], random: &mut StdRng) {
+        let holder = self.workers.choose(random).unwrap().holder;
+        let held_by = |row: &Row| row.assigned_worker == Some(holder.worker_id);
+        if random.random_bool(0.5) {
+            let of = Of::Forgotten(holder.worker_id, asked);
+            self.rescued(of, |id, row| {
+                let named = asked
+                    .iter()
+                    .any(|task| task.id == *id && row.runs(task.lease));
+                named && held_by(row)
+            })
+            .await;
+        } else {
+            workers::sign_off(&self.pool, holder).await.unwrap();
+            self.rescued(Of::OfflineWorkers, |_, row| held_by(row))
+                .await;
+            workers::heartbeat(&self.pool, holder, 4, false)
                 .await
                 .unwrap();
-        let rows: Vec<(Uuid, TaskStatus, i32)> = rows
+        }
+    }
+
+    async fn rescued(&mut self, of: Of<'_>, lost: impl Fn(&Uuid, &Row) -> bool) {
+        let moved = rescue(&self.pool, of, AT_ONCE).await.unwrap();
+        let mut expected = BTreeSet::new();
+        for (id, row) in self.rows.iter_mut().filter(|(id, row)| lost(id, row)) {
+            let applied = match row.rescue() {
+                None => continue,
+                Some(Rescue::Release) => row.release(row.lease),
+                Some(Rescue::Finish(outcome)) => {
+                    row.finish(row.lease, row.verdict(outcome, AT_ONCE, 0.0))
+                }
+            };
+            assert!(applied);
+            expected.insert(*id);
+        }
+        let ids: BTreeSet<Uuid> = moved.iter().map(|ended| ended.id).collect();
+        assert_eq!(ids, expected);
+        self.check_ended(&moved);
+    }
+
+    /// A new process of a worker, which first gives back what the one before ran.
+    async fn restart(&mut self, random: &mut StdRng) {
+        let which = random.random_range(0..NAMES.len());
+        let holder = worker(&self.pool, NAMES[which]).await;
+        let older = std::mem::replace(&mut self.workers[which].holder, holder);
+        assert_eq!(older.worker_id, holder.worker_id);
+        self.workers[which].superseded = Some(older);
+        let of = Of::EarlierIncarnation(holder.worker_id);
+        self.rescued(of, |_, row| {
+            row.assigned_worker == Some(holder.worker_id) && row.status == TaskStatus::Running
+        })
+        .await;
+    }
+
+    /// Compares every row with what Postgres has.
+    async fn compare(&self) {
+        type Columns = (Uuid, String, Lease, i32, i32, Option<i32>, bool);
+        let rows: Vec<Columns> = sqlx::query_as(
+            "select id, status, lease, attempt, max_attempts, assigned_worker, cancel_requested_at is not null
+             from all_tasks order by id",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .unwrap();
+        let rows: Vec<(Uuid, Row)> = rows
             .into_iter()
-            .map(|(id, status, lease)| (id, status.parse().unwrap(), lease))
+            .map(
+                |(id, status, lease, attempt, max_attempts, assigned_worker, cancel_requested)| {
+                    let row = Row {
+                        status: status.parse().unwrap(),
+                        lease,
+                        attempt,
+                        max_attempts,
+                        assigned_worker,
+                        cancel_requested,
+                    };
+                    (id, row)
+                },
+            )
             .collect();
-        let expected: Vec<(Uuid, TaskStatus, i32)> = self
-            .tasks
-            .iter()
-            .map(|(id, task)| (*id, task.status, task.lease))
-            .collect();
+        let expected: Vec<(Uuid, Row)> = self.rows.iter().map(|(id, row)| (*id, *row)).collect();
         assert_eq!(rows, expected);
         assert_counts_are_exact(&self.pool).await;
-        let worker = workers::list(&self.pool).await.unwrap().remove(0);
-        assert_eq!(worker.tasks_completed, self.completed);
-        assert_eq!(worker.tasks_failed, self.failed);
+        for (worker, listed) in self
+            .workers
+            .iter()
+            .zip(workers::list(&self.pool).await.unwrap())
+        {
+            assert_eq!(worker.holder.worker_id, listed.id);
+            assert_eq!(worker.completed, listed.tasks_completed);
+            assert_eq!(worker.failed, listed.tasks_failed);
+        }
     }
 }
 
-async fn follows_the_table(pool: PgPool, seed: u64) {
-    let holder = worker(&pool, "w").await;
-    let mut model = Model {
-        pool,
-        holder,
-        tasks: BTreeMap::new(),
-        completed: 0,
-        failed: 0,
-    };
-    model.submit(tasks(30, 100)).await;
+async fn agrees_with_the_protocol(pool: PgPool, seed: u64) {
+    let mut replay = Replay::new(pool).await;
+    for max_attempts in [1, 2, 100] {
+        replay.submit(10, max_attempts).await;
+    }
     let mut random = StdRng::seed_from_u64(seed);
     let mut seen = BTreeSet::new();
     for _ in 0..STEPS {
-        model.step(&mut random).await;
-        model.compare().await;
-        seen.extend(model.tasks.values().map(|task| task.status));
+        replay.step(&mut random).await;
+        replay.compare().await;
+        seen.extend(replay.rows.values().map(|row| row.status));
     }
     assert_eq!(Vec::from_iter(seen), TaskStatus::ALL, "too few steps");
 }
 
 #[sqlx::test(migrator = "crate::support::MIGRATOR")]
-async fn follows_the_table_of_moves(pool: PgPool) {
-    follows_the_table(pool, 1).await;
+async fn postgres_agrees_with_the_protocol(pool: PgPool) {
+    agrees_with_the_protocol(pool, 1).await;
 }
 
 /// The same with partitions made, and plans of the product's own connections.
 #[sqlx::test(migrations = false)]
-async fn follows_the_table_of_moves_on_its_own_connections(pool: PgPool) {
+async fn postgres_agrees_with_the_protocol_on_its_own_connections(pool: PgPool) {
     let own = crate::support::own_pool(&pool, 2);
     taskmaster_store::migrate(&own).await.unwrap();
-    follows_the_table(own.clone(), 2).await;
+    agrees_with_the_protocol(own.clone(), 2).await;
     own.close().await;
 }
