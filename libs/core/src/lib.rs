@@ -3,6 +3,7 @@
 //! Pure code only. No I/O, no clock, no tokio: everything here can be tested without a server,
 //! and everything that talks to one depends on this crate, never the other way round.
 
+mod idempotency;
 mod retry;
 mod round_robin;
 mod status;
@@ -10,6 +11,7 @@ mod submission;
 mod window;
 mod worker_name;
 
+pub use idempotency::{Fingerprint, IdempotencyKey, InvalidIdempotencyKey};
 pub use retry::{RetryPolicy, Verdict, verdict};
 pub use round_robin::{Room, RoundRobin};
 pub use status::{Event, IllegalTransition, TaskStatus, UnknownStatus, next};
