@@ -31,7 +31,7 @@ pub use error::Error;
 pub use events::EventPublisher;
 pub use feed::{Feed, subscribe, wakeups};
 pub use messages::{Assignment, TaskEvent, TaskLease, WorkerEvent, WorkerMessage};
-pub use submission_publisher::SubmissionPublisher;
+pub use submission_publisher::{NewSubmission, SubmissionPublisher};
 pub use submissions::{Submission, SubmissionConsumer};
 pub use topology::Names;
 pub use worker_queue::consume_assignments;
