@@ -8,7 +8,9 @@ use taskmaster_testkit::lapin::options::{
     QueueDeclareOptions,
 };
 use taskmaster_testkit::lapin::types::{AMQPValue, FieldTable};
-use taskmaster_testkit::lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
+use taskmaster_testkit::lapin::{
+    self, BasicProperties, Channel, Connection, ConnectionProperties, Queue,
+};
 use taskmaster_testkit::{Stack, eventually, sqlx};
 
 use crate::TASKMASTER;
@@ -22,16 +24,20 @@ struct Producer {
 }
 
 impl Producer {
-    /// Connects, once a coordinator has declared the queues.
+    /// Connects, once a coordinator consumes what is published: before that, RabbitMQ may have declared the queue and
+    /// not be able to take anything yet, and says no.
     async fn connect(stack: &Stack) -> Result<Self> {
         let connection =
             Connection::connect(stack.amqp_url(), ConnectionProperties::default()).await?;
         let submissions = format!("{}.submissions", stack.prefix());
-        let channel = eventually("there is a queue", async || {
+        let channel = eventually("a coordinator consumes", async || {
             // A question that is answered with no closes the channel.
             let channel = connection.create_channel().await?;
-            let waiting = waiting(&channel, &submissions).await;
-            Ok(waiting.map(|_| channel).map_err(|error| error.to_string()))
+            Ok(match look(&channel, &submissions).await {
+                Ok(queue) if queue.consumer_count() > 0 => Ok(channel),
+                Ok(queue) => Err(format!("{queue:?}")),
+                Err(error) => Err(error.to_string()),
+            })
         })
         .await?;
         channel
@@ -90,15 +96,14 @@ impl Producer {
     }
 }
 
-async fn waiting(channel: &Channel, queue: &str) -> Result<u32, taskmaster_testkit::lapin::Error> {
+async fn look(channel: &Channel, queue: &str) -> lapin::Result<Queue> {
     let options = QueueDeclareOptions {
         passive: true,
         ..Default::default()
     };
-    let queue = channel
+    channel
         .queue_declare(queue.into(), options, FieldTable::default())
-        .await?;
-    Ok(queue.message_count())
+        .await
 }
 
 /// The commands of all tasks, sorted.
@@ -202,7 +207,7 @@ async fn among_messages_that_are_taken_in_together() -> Result<()> {
         // Each was acknowledged: nothing comes again.
         let (channel, queue) = (&producer.channel, &producer.submissions);
         eventually("the queue is empty", async || {
-            let waiting = waiting(channel, queue).await?;
+            let waiting = look(channel, queue).await?.message_count();
             Ok(if waiting == 0 {
                 Ok(())
             } else {
@@ -212,6 +217,33 @@ async fn among_messages_that_are_taken_in_together() -> Result<()> {
         .await?;
         assert_eq!(commands(stack).await?.len(), 4);
         Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn the_coordinator_forgets_ids_after_a_day() -> Result<()> {
+    Stack::run(TASKMASTER, async |stack| {
+        stack.services[0].kill().await?;
+        sqlx::query(
+            "insert into idempotency_keys (scope, key, fingerprint, task_ids, created_at)
+             select 'amqp', age, sha256('x'), array[gen_random_uuid()], now() - age::interval
+             from unnest(array['25 hours', '23 hours']) age",
+        )
+        .execute(stack.pool())
+        .await?;
+        stack.start_coordinator()?;
+        eventually("the old one is gone", async || {
+            let left: Vec<String> = sqlx::query_scalar("select key from idempotency_keys")
+                .fetch_all(stack.pool())
+                .await?;
+            Ok(if left == ["23 hours"] {
+                Ok(())
+            } else {
+                Err(format!("{left:?}"))
+            })
+        })
+        .await
     })
     .await
 }
