@@ -7,8 +7,10 @@
 // tasks in arrays of 100. The environment: AMQP_URL, and TASKMASTER_PREFIX if the fleet has another prefix than `taskmaster`.
 //
 // The queue is the coordinator's to declare. A message is safe when RabbitMQ has confirmed it: the coordinator takes it
-// off the queue only after it is in Postgres.
+// off the queue only after it is in Postgres. Each message has an id: however often it comes, by RabbitMQ or because it
+// was published again when no confirm came, it is taken in once.
 
+import { randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { connect } from "amqplib";
 
@@ -50,8 +52,8 @@ channel.on("return", (message) => returned.add(message.properties.messageId));
 let messages = 0;
 let tasks = 0;
 await Promise.all(
-  toPublish.map(async (body, i) => {
-    const messageId = String(i);
+  toPublish.map(async (body) => {
+    const messageId = randomUUID();
     const options = { contentType: "application/json", persistent: true, mandatory: true, messageId };
     try {
       await new Promise((resolve, reject) => {

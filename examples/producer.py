@@ -7,12 +7,14 @@ Without a file: one message with a single task, and one with an array of tasks. 
 in arrays of 100. The environment: AMQP_URL, and TASKMASTER_PREFIX if the fleet has another prefix than `taskmaster`.
 
 The queue is the coordinator's to declare. A message is safe when RabbitMQ has confirmed it: the coordinator takes it off
-the queue only after it is in Postgres.
+the queue only after it is in Postgres. Each message has an id: however often it comes, by RabbitMQ or because it was
+published again when no confirm came, it is taken in once.
 """
 
 import json
 import os
 import sys
+import uuid
 
 import pika
 import pika.exceptions
@@ -47,12 +49,14 @@ def main(arguments):
     channel = connection.channel()
     # From here on each publish waits for RabbitMQ's word, and raises when it is a bad one.
     channel.confirm_delivery()
-    properties = pika.BasicProperties(
-        content_type="application/json", delivery_mode=pika.spec.PERSISTENT_DELIVERY_MODE
-    )
     messages = tasks = 0
     try:
         for body in to_publish:
+            properties = pika.BasicProperties(
+                content_type="application/json",
+                delivery_mode=pika.spec.PERSISTENT_DELIVERY_MODE,
+                message_id=str(uuid.uuid4()),
+            )
             channel.basic_publish("", queue, json.dumps(body).encode(), properties, mandatory=True)
             messages += 1
             tasks += len(body) if isinstance(body, list) else 1

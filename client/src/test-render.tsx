@@ -31,14 +31,15 @@ export async function renderPage(page: ReactNode) {
 }
 
 type Answer = { status?: number; body: unknown };
-export type Call = { method: string; path: string; body: unknown };
+export type Call = { method: string; path: string; body: unknown; headers: Headers };
 
 /** Answers requests by `METHOD /path`, and keeps what was asked. */
 export function stubApi(answers: Record<string, Answer>): Call[] {
   const calls: Call[] = [];
   vi.stubGlobal("fetch", (path: string, init: RequestInit = {}) => {
     const method = init.method ?? "GET";
-    calls.push({ method, path, body: typeof init.body === "string" ? JSON.parse(init.body) : undefined });
+    const sent: unknown = typeof init.body === "string" ? JSON.parse(init.body) : undefined;
+    calls.push({ method, path, body: sent, headers: new Headers(init.headers) });
     const { status = 200, body } = answers[`${method} ${path}`] ?? {
       status: 404,
       body: { type: "about:blank", title: "Not found", status: 404, detail: `the test has no ${path}` },

@@ -74,3 +74,38 @@ test("a refusal that names no field of the form is shown in full", async () => {
   await userEvent.click(screen.getByRole("button", { name: "Schedule task" }));
   expect(await screen.findByText("Postgres cannot be reached.")).toBeVisible();
 });
+
+test("what is sent again after an answer was lost has the same key, and anything else one of its own", async () => {
+  const answers: Parameters<typeof stubApi>[0] = {
+    "POST /api/v1/tasks": {
+      status: 503,
+      body: { type: "about:blank", title: "Unavailable", status: 503, detail: "Postgres cannot be reached." },
+    },
+  };
+  const calls = stubApi(answers);
+  const onScheduled = vi.fn();
+  await renderPage(<ScheduleForm initial={{ ...EMPTY_DRAFT, command: "true" }} onScheduled={onScheduled} />);
+  const schedule = async (sent: number) => {
+    await userEvent.click(screen.getByRole("button", { name: "Schedule task" }));
+    await waitFor(() => {
+      expect(calls).toHaveLength(sent);
+      expect(screen.getByRole("button", { name: "Schedule task" })).toBeEnabled();
+    });
+    return calls[sent - 1]?.headers.get("idempotency-key");
+  };
+  const first = await schedule(1);
+  expect(first).toMatch(/^[0-9a-f]{32}$/);
+  expect(await schedule(2)).toBe(first);
+
+  await userEvent.type(screen.getByLabelText("Command"), "1");
+  const changed = await schedule(3);
+  expect(changed).not.toBe(first);
+
+  answers["POST /api/v1/tasks"] = { status: 201, body: aTask() };
+  expect(await schedule(4)).toBe(changed);
+  await waitFor(() => {
+    expect(onScheduled).toHaveBeenCalledOnce();
+  });
+  // It is there: the same once more is another task.
+  expect([first, changed]).not.toContain(await schedule(5));
+});

@@ -1,5 +1,6 @@
 import { useRef, useState, type FormEvent } from "react";
 import { useNow } from "@/lib/clock";
+import { newIdempotencyKey } from "@/lib/idempotency-key";
 import {
   errorsFrom,
   toSubmission,
@@ -31,6 +32,8 @@ export function ScheduleForm({ initial, onScheduled }: ScheduleFormProps) {
   // A refusal that the fields do not tell in full is told above the button.
   const [unplaced, setUnplaced] = useState<Error | null>(null);
   const form = useRef<HTMLFormElement>(null);
+  // What was sent and not answered with success: sent once more as it is, it may be there already.
+  const open = useRef<{ content: string; key: string }>(null);
   const submit = useSubmitTask();
 
   const set = (change: Partial<Draft>) => {
@@ -53,8 +56,15 @@ export function ScheduleForm({ initial, onScheduled }: ScheduleFormProps) {
     }
     setErrors({});
     setUnplaced(null);
-    submit.mutate(result.task, {
-      onSuccess: onScheduled,
+    const content = JSON.stringify(result.task);
+    if (open.current?.content !== content) open.current = { content, key: newIdempotencyKey() };
+    const submission = { task: result.task, idempotencyKey: open.current.key };
+    submit.mutate(submission, {
+      onSuccess: (task) => {
+        // The same once more is meant to be another task.
+        open.current = null;
+        onScheduled(task);
+      },
       onError: (error) => {
         const refusal = errorsFrom(error, draft.when);
         setUnplaced(refusal.complete ? null : error);

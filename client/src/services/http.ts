@@ -20,7 +20,13 @@ type Body<O> = O extends { requestBody: { content: { "application/json": infer B
 
 export type PathParameters = Record<string, string>;
 export type QueryParameters = Record<string, string | number | undefined>;
-type Options = { path?: PathParameters; query?: QueryParameters; signal?: AbortSignal };
+type Options = {
+  path?: PathParameters;
+  query?: QueryParameters;
+  signal?: AbortSignal;
+  /** Sent again under the same key, the request is carried out once. */
+  idempotencyKey?: string;
+};
 
 /** The API refused or failed, and said why. */
 export class ProblemError extends Error {
@@ -46,7 +52,7 @@ export class UnreachableError extends Error {
 /** The address of a path of the snapshot, its parameters filled in. */
 export function address(
   template: keyof paths,
-  { path = {}, query = {} }: Omit<Options, "signal"> = {},
+  { path = {}, query = {} }: Pick<Options, "path" | "query"> = {},
 ): string {
   const filled = template.replace(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(path[name] ?? ""));
   const search = new URLSearchParams();
@@ -68,9 +74,13 @@ export async function post<P extends PathsWith<"post">>(
   body: Body<Operation<P, "post">>,
   options: Options = {},
 ): Promise<Answer<Operation<P, "post">>> {
-  const json =
-    body === undefined ? {} : { body: JSON.stringify(body), headers: { "content-type": "application/json" } };
-  return request(address(template, options), { method: "POST", signal: options.signal, ...json });
+  const { signal, idempotencyKey } = options;
+  const headers = {
+    ...(body !== undefined && { "content-type": "application/json" }),
+    ...(idempotencyKey !== undefined && { "idempotency-key": idempotencyKey }),
+  };
+  const json = body === undefined ? {} : { body: JSON.stringify(body) };
+  return request(address(template, options), { method: "POST", signal, headers, ...json });
 }
 
 async function request<T>(url: string, init: RequestInit): Promise<T> {

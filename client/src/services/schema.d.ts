@@ -510,7 +510,7 @@ export interface components {
              * @description When it is due.
              */
             scheduled_at: string;
-            /** @description `scheduled`. */
+            /** @description `scheduled`, unless it was submitted before, under the same key. */
             status: components["schemas"]["TaskStatus"];
             /**
              * Format: uuid
@@ -1049,7 +1049,14 @@ export interface operations {
     schedule: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description A name of your own for this request, such as a UUID: 1 to 255 visible ASCII characters. Sent again under the same
+                 *     key within 24 hours, the same content is answered with the tasks of the first time, as they are by then, and
+                 *     other content is refused. Submit with a key, and you may try again whenever an answer does not come.
+                 */
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -1062,10 +1069,21 @@ export interface operations {
             /** @description It is stored. */
             201: {
                 headers: {
+                    /** @description `true`: it was stored before, under the same key. */
+                    "Idempotent-Replayed"?: boolean;
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["Scheduled"];
+                };
+            };
+            /** @description The key came with other content before. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
             /** @description What went wrong. */
@@ -1281,7 +1299,14 @@ export interface operations {
     submit_tasks: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description A name of your own for this request, such as a UUID: 1 to 255 visible ASCII characters. Sent again under the same
+                 *     key within 24 hours, the same content is answered with the tasks of the first time, as they are by then, and
+                 *     other content is refused. Submit with a key, and you may try again whenever an answer does not come.
+                 */
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -1294,10 +1319,21 @@ export interface operations {
             /** @description They are stored. */
             201: {
                 headers: {
+                    /** @description `true`: they were stored before, under the same key. */
+                    "Idempotent-Replayed"?: boolean;
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["Task"] | components["schemas"]["TaskList"];
+                };
+            };
+            /** @description The key came with other content before. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
             /** @description What went wrong. */

@@ -74,8 +74,10 @@ export function useAttempts(id: string) {
   });
 }
 
-async function submit(task: SubmitTask): Promise<Task> {
-  const created = await post("/api/v1/tasks", task);
+type Submission = { task: SubmitTask; idempotencyKey: string };
+
+async function submit({ task, idempotencyKey }: Submission): Promise<Task> {
+  const created = await post("/api/v1/tasks", task, { idempotencyKey });
   if ("tasks" in created) throw new Error("One task was submitted, several came back.");
   return created;
 }

@@ -33,7 +33,7 @@ pub use events::EventPublisher;
 pub use feed::{Feed, subscribe, wakeups};
 pub use inspect::{Found, QueueState, delete_queues, inspect, repair};
 pub use messages::{Assignment, TaskEvent, TaskLease, WorkerEvent, WorkerMessage};
-pub use submission_publisher::SubmissionPublisher;
+pub use submission_publisher::{NewSubmission, SubmissionPublisher};
 pub use submissions::{Submission, SubmissionConsumer};
 pub use topology::Names;
 pub use worker_queue::consume_assignments;

@@ -4,10 +4,19 @@ use lapin::BasicProperties;
 
 use crate::confirmed::{ConfirmedPublisher, Outgoing};
 use crate::connection::{Frames, answered};
-use crate::topology::declare_shared;
+use crate::topology::{declare_shared, short};
 use crate::{BrokerConfig, Delivery, Error, Names};
 
 const PERSISTENT: u8 = 2;
+
+/// A message that submits tasks.
+#[derive(Debug, Clone)]
+pub struct NewSubmission {
+    /// Its id: with the same one it is taken in once, however often it is published. 1 to 255 visible ASCII characters.
+    pub message_id: Option<String>,
+    /// One task or an array of tasks as JSON.
+    pub body: Vec<u8>,
+}
 
 /// Publishes submissions: persistent, confirmed, and never into nothing.
 pub struct SubmissionPublisher {
@@ -26,13 +35,13 @@ impl SubmissionPublisher {
         }
     }
 
-    /// Publishes each body, one task or an array of tasks as JSON, and tells what became of each.
-    /// Declares the queue if nobody has yet.
+    /// Publishes each submission, and tells what became of each. Declares the queue if nobody has yet.
     ///
     /// # Errors
-    /// When there is no connection and none can be made: then nothing was sent.
-    pub async fn publish(&mut self, bodies: &[Vec<u8>]) -> Result<Vec<Delivery>, Error> {
-        let deliveries = self.publisher.publish(self.messages(bodies)).await?;
+    /// When an id is longer than 255 bytes, or there is no connection and none can be made: then nothing was sent.
+    pub async fn publish(&mut self, submissions: &[NewSubmission]) -> Result<Vec<Delivery>, Error> {
+        let messages = self.messages(submissions)?;
+        let deliveries = self.publisher.publish(messages).await?;
         if !deliveries.contains(&Delivery::Returned) {
             return Ok(deliveries);
         }
@@ -40,27 +49,35 @@ impl SubmissionPublisher {
         let declared = async { declare_shared(self.publisher.channel().await?, &self.names).await };
         answered(&config, declared).await?;
         let returned = |index: &usize| deliveries[*index] == Delivery::Returned;
-        let again: Vec<usize> = (0..bodies.len()).filter(returned).collect();
-        let bodies: Vec<Vec<u8>> = again.iter().map(|index| bodies[*index].clone()).collect();
+        let again: Vec<usize> = (0..submissions.len()).filter(returned).collect();
+        let returned: Vec<NewSubmission> = again
+            .iter()
+            .map(|index| submissions[*index].clone())
+            .collect();
+        let messages = self.messages(&returned)?;
         let mut result = deliveries;
-        let second = self.publisher.publish(self.messages(&bodies)).await?;
+        let second = self.publisher.publish(messages).await?;
         for (index, delivery) in again.into_iter().zip(second) {
             result[index] = delivery;
         }
         Ok(result)
     }
 
-    fn messages(&self, bodies: &[Vec<u8>]) -> Vec<Outgoing> {
+    fn messages(&self, submissions: &[NewSubmission]) -> Result<Vec<Outgoing>, Error> {
         let properties = BasicProperties::default()
             .with_delivery_mode(PERSISTENT)
             .with_content_type("application/json".into());
-        bodies
-            .iter()
-            .map(|body| Outgoing {
+        let messages = submissions.iter().map(|submission| {
+            let properties = match &submission.message_id {
+                Some(id) => properties.clone().with_message_id(short(id)?),
+                None => properties.clone(),
+            };
+            Ok(Outgoing {
                 queue: self.names.submissions(),
-                body: body.clone(),
-                properties: properties.clone(),
+                body: submission.body.clone(),
+                properties,
             })
-            .collect()
+        });
+        messages.collect()
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod protocol;
 
+mod idempotency;
 mod retry;
 mod round_robin;
 mod status;
@@ -12,6 +13,7 @@ mod submission;
 mod window;
 mod worker_name;
 
+pub use idempotency::{Fingerprint, IdempotencyKey, InvalidIdempotencyKey};
 pub use retry::{RetryPolicy, Verdict, verdict};
 pub use round_robin::{Room, RoundRobin};
 pub use status::{Event, IllegalTransition, TaskStatus, UnknownStatus, next};

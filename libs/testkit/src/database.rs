@@ -25,9 +25,7 @@ impl TestDatabase {
     /// When there is no such server, or a migration fails.
     pub async fn create() -> Result<Self> {
         let database = Self::create_empty().await?;
-        // Read when the test runs: a new migration needs no new build of this crate.
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../migrations");
-        Migrator::new(folder).await?.run(&database.pool).await?;
+        migrations().await?.run(&database.pool).await?;
         Ok(database)
     }
 
@@ -78,6 +76,12 @@ impl Drop for TestDatabase {
         // The server of `cargo xtask test` goes as a whole anyway.
         drop(dropped.join());
     }
+}
+
+/// The schema's. Read when the test runs: a new one needs no new build of this crate.
+pub(crate) async fn migrations() -> Result<Migrator> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../migrations");
+    Ok(Migrator::new(folder).await?)
 }
 
 async fn execute(server: &PgConnectOptions, statement: String) -> Result<()> {

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use tokio::process::Command;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use crate::database::migrations;
 use crate::{Api, PrivateServers, Process, TestDatabase, amqp_url, random_prefix};
 
 /// How long anything may take that a test waits for.
@@ -197,18 +198,25 @@ impl Stack {
         .await?;
         self.api = Api::new(format!("http://{address}"))?;
         self.services.push(process);
-        let api = &self.api;
+        let (api, pool) = (&self.api, &self.pool);
+        let migrations = migrations().await?.iter().count() as i64;
         eventually("the API is ready", async || {
             let (status, body) = api.get("/readyz").await?;
             if status != 200 {
                 return Ok(Err(body.to_string()));
             }
-            // The coordinator makes the tables.
+            // The coordinator makes the tables, one migration after the other.
             let (status, body) = api.get("/api/stats").await?;
-            Ok(if status == 200 {
+            if status != 200 {
+                return Ok(Err(body.to_string()));
+            }
+            let done: i64 = sqlx::query_scalar("select count(*) from _sqlx_migrations")
+                .fetch_one(pool)
+                .await?;
+            Ok(if done == migrations {
                 Ok(())
             } else {
-                Err(body.to_string())
+                Err(format!("{done} of {migrations} migrations"))
             })
         })
         .await

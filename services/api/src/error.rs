@@ -1,8 +1,8 @@
 //! Everything that can go wrong in a request, and the answer to each.
 
 use axum::extract::Request;
-use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::StatusCode;
+use axum::http::header::{ALLOW, CONTENT_TYPE};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use taskmaster_core::FieldError;
@@ -74,12 +74,11 @@ fn bad_input(mut errors: Vec<FieldError>) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, detail).with_errors(errors)
 }
 
-fn unavailable() -> impl IntoResponse {
+fn unavailable() -> Problem {
     // A connection that breaks between a commit and its answer leaves it open whether there was one.
     let detail = "Postgres is not available; nothing was stored or changed, unless the connection broke \
         during the commit. Try again in a moment";
-    let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail);
-    ([(RETRY_AFTER, HeaderValue::from_static("1"))], problem)
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
 }
 
 /// The log says what happened, the answer does not.

@@ -1,11 +1,11 @@
-//! What every answer tells the browser not to do.
+//! What every answer tells the browser not to do, and every 503 when to try again.
 
 use axum::extract::Request;
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
     X_FRAME_OPTIONS,
 };
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 
@@ -26,7 +26,12 @@ pub(crate) async fn protect(request: Request, next: Next) -> Response {
     let is_data = path.starts_with("/api/") && !in_docs;
     let policy = if in_docs { DOCS_POLICY } else { PAGE_POLICY };
     let mut response = next.run(request).await;
+    let is_unavailable = response.status() == StatusCode::SERVICE_UNAVAILABLE;
     let headers = response.headers_mut();
+    if is_unavailable {
+        // Seconds: whatever is away is looked for again at least that often.
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
     for (name, value) in [
         (CONTENT_SECURITY_POLICY, policy),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),

@@ -14,6 +14,7 @@ mod docs;
 mod error;
 mod headers;
 mod health;
+mod idempotency;
 mod live;
 mod problem;
 mod query;

@@ -4,9 +4,12 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 use taskmaster_broker::TaskEvent;
-use taskmaster_core::{FieldError, MAX_BATCH, NewTask, SubmitTask, TaskStatus};
-use taskmaster_store::submit::Accepted;
-use taskmaster_store::{Task, submit};
+use taskmaster_core::{
+    FieldError, Fingerprint, IdempotencyKey, MAX_BATCH, NewTask, SubmitTask, TaskStatus,
+};
+use taskmaster_store::keys::{KEPT_HOURS, Keyed, Known, Scope};
+use taskmaster_store::submit::{Accepted, Batch};
+use taskmaster_store::{Task, submit, tasks};
 use uuid::Uuid;
 
 use crate::ApiState;
@@ -63,12 +66,38 @@ fn in_item(i: usize, error: FieldError) -> FieldError {
     FieldError::new(field, error.message)
 }
 
-/// Stores tasks, all or none, and tells the coordinator. Returns them as they are stored, in the same order.
+/// The tasks of a submission, in its order.
+pub(crate) struct Stored {
+    pub(crate) tasks: Vec<Task>,
+    /// Whether they were stored before, under the same key.
+    pub(crate) is_replay: bool,
+}
+
+/// Stores tasks, all or none, and tells the coordinator. Of a submission whose key is known, stores nothing, and returns
+/// the tasks of the first time as they are now.
 ///
 /// # Errors
-/// When Postgres is away.
-pub(crate) async fn store(state: &ApiState, tasks: Vec<NewTask>) -> Result<Vec<Task>, ApiError> {
-    let accepted = submit::submit(&state.pool, &tasks).await?;
+/// [`ApiError::Conflict`] when the key belongs to other content, or when Postgres is away.
+pub(crate) async fn store(
+    state: &ApiState,
+    tasks: Vec<NewTask>,
+    key: Option<IdempotencyKey>,
+) -> Result<Stored, ApiError> {
+    let keyed = key.map(|key| Keyed {
+        key,
+        fingerprint: Fingerprint::of(&tasks),
+        tasks: 0..tasks.len(),
+    });
+    let batch = Batch {
+        tasks: &tasks,
+        keyed: keyed.as_slice(),
+        scope: Scope::Http,
+    };
+    let submitted = submit::submit_keyed(&state.pool, batch).await?;
+    if let Some(known) = submitted.known.into_iter().next() {
+        return replay(state, known).await;
+    }
+    let accepted = submitted.accepted;
     state.events.tasks(accepted.iter().map(|task| TaskEvent {
         id: task.id,
         status: TaskStatus::Scheduled,
@@ -81,9 +110,34 @@ pub(crate) async fn store(state: &ApiState, tasks: Vec<NewTask>) -> Result<Vec<T
         let times = accepted.get(&task.id).copied();
         times.map(|times| stored(task, times))
     });
-    stored
-        .collect::<Option<_>>()
-        .ok_or_else(|| anyhow::anyhow!("an id that was just made was there already").into())
+    let tasks = stored.collect::<Option<_>>();
+    Ok(Stored {
+        tasks: tasks
+            .ok_or_else(|| anyhow::anyhow!("an id that was just made was there already"))?,
+        is_replay: false,
+    })
+}
+
+async fn replay(state: &ApiState, known: Known) -> Result<Stored, ApiError> {
+    if !known.is_same {
+        let detail = format!(
+            "Idempotency-Key: in the last {KEPT_HOURS} hours this key came with other content; to try again, send \
+             exactly what was sent then, and for anything else use a key of its own"
+        );
+        return Err(ApiError::Conflict(detail));
+    }
+    let there = tasks::get_many(&state.pool, &known.task_ids).await?;
+    let mut there: HashMap<Uuid, Task> = there.into_iter().map(|task| (task.id, task)).collect();
+    let tasks = known.task_ids.iter().map(|id| there.remove(id));
+    let tasks = tasks.collect::<Option<_>>().ok_or_else(|| {
+        let detail = "Idempotency-Key: what came under this key was stored and has been deleted since; to submit it \
+                      once more, use a new key";
+        ApiError::Conflict(detail.to_owned())
+    })?;
+    Ok(Stored {
+        tasks,
+        is_replay: true,
+    })
 }
 
 fn stored(task: NewTask, times: Accepted) -> Task {

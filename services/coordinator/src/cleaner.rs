@@ -1,14 +1,15 @@
-//! The cleaner: makes the partitions of the next days and drops those that are past the retention.
+//! The cleaner: makes the partitions of the next days, drops those that are past the retention, and forgets idempotency
+//! keys that are older than a day.
 
 use std::time::Duration;
 
 use taskmaster_runtime::{Next, Periodic};
-use taskmaster_store::{PgPool, partitions};
+use taskmaster_store::{PgPool, keys, partitions};
 
 /// How often it looks.
 const INTERVAL: Duration = Duration::from_secs(600);
 
-/// Keeps history within its retention.
+/// Keeps history within its retention, and idempotency keys for a day.
 pub struct Cleaner {
     pool: PgPool,
     retention_days: i32,
@@ -34,6 +35,8 @@ impl Periodic for Cleaner {
     /// When Postgres is away, or a partition that is to go is being read for long.
     async fn run_once(&mut self) -> anyhow::Result<Next> {
         let made = partitions::ensure(&self.pool, partitions::DAYS_AHEAD).await?;
+        // Before the history: a key that is known names tasks that are there.
+        let forgotten = keys::clean(&self.pool).await?;
         let dropped = match partitions::drop_older_than(&self.pool, self.retention_days).await {
             Ok(dropped) => dropped,
             // Whoever reads a partition for long, as a backup does, may finish. Waiting for the lock holds up every
@@ -44,8 +47,9 @@ impl Periodic for Cleaner {
             }
             Err(error) => return Err(error.into()),
         };
-        if made + dropped > 0 {
+        if made + dropped > 0 || forgotten > 0 {
             tracing::info!(
+                keys.forgotten = forgotten,
                 partitions.made = made,
                 partitions.dropped = dropped,
                 "cleaned"

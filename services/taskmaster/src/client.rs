@@ -7,6 +7,7 @@ use reqwest::{RequestBuilder, Response, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
+use taskmaster_core::IdempotencyKey;
 
 mod error;
 mod events;
@@ -24,6 +25,15 @@ const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(60);
 /// A stream that is silent for so long is dead: the API sends a comment every few seconds.
 const SILENCE: Duration = Duration::from_secs(60);
+
+/// The answer to a submission.
+#[derive(Debug)]
+pub(crate) struct Submitted {
+    /// The tasks, as the API wrote them.
+    pub(crate) answer: Json,
+    /// Whether they had been taken in before, under the same key.
+    pub(crate) is_replay: bool,
+}
 
 /// Talks to one API.
 #[derive(Debug, Clone)]
@@ -84,17 +94,27 @@ impl Client {
         self.json(self.http.post(self.at(path)).json(body)).await
     }
 
-    /// Posts JSON that is written already.
+    /// Submits tasks, JSON that is written already, under an idempotency key.
     ///
     /// # Errors
     /// See [`Error`].
-    pub(crate) async fn post_text(&self, path: &str, body: String) -> Result<Json, Error> {
+    pub(crate) async fn submit(
+        &self,
+        tasks: String,
+        key: &IdempotencyKey,
+    ) -> Result<Submitted, Error> {
         let request = self
             .http
-            .post(self.at(path))
+            .post(self.at("/api/v1/tasks"))
             .header("content-type", "application/json")
-            .body(body);
-        self.json(request).await
+            .header("idempotency-key", key.as_str())
+            .body(tasks);
+        let response = self.send(request.timeout(PATIENCE)).await?;
+        let replayed = response.headers().get("idempotent-replayed");
+        Ok(Submitted {
+            is_replay: replayed.is_some_and(|replayed| replayed == "true"),
+            answer: self.body(response).await?,
+        })
     }
 
     /// The answer as it comes in, to be read piece by piece.
@@ -128,6 +148,10 @@ impl Client {
 
     async fn json(&self, request: RequestBuilder) -> Result<Json, Error> {
         let response = self.send(request.timeout(PATIENCE)).await?;
+        self.body(response).await
+    }
+
+    async fn body(&self, response: Response) -> Result<Json, Error> {
         let body = response
             .bytes()
             .await
@@ -153,6 +177,10 @@ impl Client {
             .map_err(|error| self.broken(&error))?;
         match serde_json::from_slice(&body) {
             Ok(problem) => Err(Error::Refused { status, problem }),
+            Err(_) if error::is_not_now(status) => Err(Error::Away {
+                api: self.shown(),
+                status,
+            }),
             Err(_) => Err(self.unexpected(format!("status {status}"))),
         }
     }

@@ -2,14 +2,22 @@
 
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable};
-use taskmaster_broker::{Delivery, Error, Submission, SubmissionConsumer, SubmissionPublisher};
+use taskmaster_broker::{
+    Delivery, Error, NewSubmission, Submission, SubmissionConsumer, SubmissionPublisher,
+};
 
 use crate::fleet::{Fleet, soon};
 
 async fn submit(fleet: &Fleet, bodies: &[&str]) {
-    let bodies: Vec<_> = bodies.iter().map(|body| body.as_bytes().to_vec()).collect();
+    let submissions: Vec<_> = bodies
+        .iter()
+        .map(|body| NewSubmission {
+            message_id: Some(format!("id of {body}")),
+            body: body.as_bytes().to_vec(),
+        })
+        .collect();
     let mut publisher = SubmissionPublisher::new(&fleet.config);
-    let deliveries = publisher.publish(&bodies).await.unwrap();
+    let deliveries = publisher.publish(&submissions).await.unwrap();
     assert_eq!(deliveries, vec![Delivery::Confirmed; bodies.len()]);
 }
 
@@ -40,12 +48,14 @@ async fn what_is_acknowledged_is_gone_and_the_rest_comes_again() {
     assert_eq!(bodies(&batch), ["0", "1", "2", "3", "4", "5"]);
     assert!(batch.iter().all(|submission| !submission.redelivered));
     assert_eq!(batch[0].content_type.as_deref(), Some("application/json"));
+    assert_eq!(batch[0].message_id.as_deref(), Some("id of 0"));
     let (four, two) = (batch.remove(4), batch.remove(2));
     consumer.ack(&batch).await.unwrap();
     drop(consumer);
 
     let mut consumer = SubmissionConsumer::connect(&fleet.config).await.unwrap();
     let again = receive(&mut consumer, 2).await;
+    assert_eq!(again[0].message_id, two.message_id);
     assert_eq!(bodies(&again), bodies(&[two, four]));
     assert!(again.iter().all(|submission| submission.redelivered));
     consumer.ack(&again).await.unwrap();

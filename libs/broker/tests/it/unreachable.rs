@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use taskmaster_broker::{
-    AssignmentPublisher, BrokerConfig, ControlPublisher, Error, EventPublisher, SubmissionConsumer,
-    SubmissionPublisher, WorkerEvent, WorkerMessage, consume_assignments, subscribe, wakeups,
+    AssignmentPublisher, BrokerConfig, ControlPublisher, Error, EventPublisher, NewSubmission,
+    SubmissionConsumer, SubmissionPublisher, WorkerEvent, WorkerMessage, consume_assignments,
+    subscribe, wakeups,
 };
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
@@ -31,10 +32,13 @@ async fn errors(config: &BrokerConfig) -> Vec<Error> {
     let drain = [("w", WorkerMessage::Drain)];
     let mut assignments = AssignmentPublisher::new(config);
     let mut submissions = SubmissionPublisher::new(config);
-    let bodies = [b"{}".to_vec()];
+    let new = [NewSubmission {
+        message_id: None,
+        body: b"{}".to_vec(),
+    }];
     let (published, submitted, consumer, sent, ping) = tokio::join!(
         assignments.publish(&drain),
-        submissions.publish(&bodies),
+        submissions.publish(&new),
         SubmissionConsumer::connect(config),
         control.send("w", &WorkerMessage::Drain),
         pinging.ping(),

@@ -6,7 +6,7 @@ use sqlx::AssertSqlSafe;
 use taskmaster_store::PgPool;
 
 /// A row of each table that is as it should be: columns and values.
-const GOOD: [(&str, &[(&str, &str)]); 6] = [
+const GOOD: [(&str, &[(&str, &str)]); 7] = [
     ("tasks", &[("id", "gen_random_uuid()"), ("command", "'x'")]),
     (
         "finished_tasks",
@@ -73,10 +73,19 @@ const GOOD: [(&str, &[(&str, &str)]); 6] = [
             ("count", "1"),
         ],
     ),
+    (
+        "idempotency_keys",
+        &[
+            ("scope", "'http'"),
+            ("key", "gen_random_uuid()::text"),
+            ("fingerprint", "sha256('x')"),
+            ("task_ids", "array[gen_random_uuid()]"),
+        ],
+    ),
 ];
 
 /// What makes a good row break exactly this constraint.
-const BAD: [(&str, &[(&str, &str)]); 37] = [
+const BAD: [(&str, &[(&str, &str)]); 43] = [
     ("tasks_command_check", &[("command", "''")]),
     ("tasks_executor_check", &[("executor", "'docker'")]),
     ("tasks_priority_check", &[("priority", "101")]),
@@ -167,6 +176,15 @@ const BAD: [(&str, &[(&str, &str)]); 37] = [
         &[("id", "'00000000-0000-7000-8000-000000000000'")],
     ),
     ("finished_counts_pkey", &[("day", "'2026-01-23'")]),
+    ("idempotency_keys_scope_check", &[("scope", "'smtp'")]),
+    ("idempotency_keys_key_check", &[("key", "''")]),
+    ("idempotency_keys_key_check", &[("key", "repeat('x', 256)")]),
+    (
+        "idempotency_keys_fingerprint_check",
+        &[("fingerprint", "'x'")],
+    ),
+    ("idempotency_keys_task_ids_check", &[("task_ids", "'{}'")]),
+    ("idempotency_keys_pkey", &[("key", "'taken'")]),
 ];
 
 async fn insert(pool: &PgPool, table: &str, changes: &[(&str, &str)]) -> sqlx::Result<()> {
@@ -203,6 +221,7 @@ async fn each_refuses_by_its_name(pool: PgPool) {
         ("tasks", ("id", "'00000000-0000-7000-8000-000000000000'")),
         ("workers", ("name", "'taken'")),
         ("finished_counts", ("day", "'2026-01-23'")),
+        ("idempotency_keys", ("key", "'taken'")),
     ] {
         insert(&pool, table, &[taken]).await.unwrap();
     }

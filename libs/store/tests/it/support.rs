@@ -216,16 +216,21 @@ pub(crate) async fn assert_counts_are_exact(pool: &PgPool) {
 
 /// Returns once some statement in this test's database waits for a lock.
 pub(crate) async fn somebody_waits(pool: &PgPool) {
+    wait_for_locks(pool, 1).await;
+}
+
+/// Returns once `count` statements in this test's database wait for locks.
+pub(crate) async fn wait_for_locks(pool: &PgPool, count: i64) {
     let waits = async {
         loop {
-            let waits: bool = sqlx::query_scalar(
-                "select exists (select from pg_stat_activity
-                 where datname = current_database() and wait_event_type = 'Lock')",
+            let waiting: i64 = sqlx::query_scalar(
+                "select count(*) from pg_stat_activity
+                 where datname = current_database() and wait_event_type = 'Lock'",
             )
             .fetch_one(pool)
             .await
             .unwrap();
-            if waits {
+            if waiting >= count {
                 return;
             }
         }

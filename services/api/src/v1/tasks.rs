@@ -15,6 +15,8 @@ use super::page::{self, TaskFilter, TaskPage};
 use crate::body::JsonBody;
 use crate::caller::Caller;
 use crate::error::ApiError;
+use crate::idempotency::{self, Key, KeyHeader};
+use crate::problem::Problem;
 use crate::query::Parameters;
 use crate::task_id::TaskId;
 use crate::{ApiState, submission};
@@ -48,31 +50,44 @@ pub(crate) enum Submitted {
 /// Submits one task (an object) or up to 1,000 (an array): all of them are stored, or none.
 #[utoipa::path(
     post, path = "/api/v1/tasks", tag = "tasks", operation_id = "submit_tasks",
+    params(KeyHeader),
     request_body = inline(Submission),
-    responses((status = 201, description = "They are stored.", body = inline(Submitted))),
+    responses(
+        (status = 201, description = "They are stored.", body = inline(Submitted), headers(
+            ("Idempotent-Replayed" = bool, description = "`true`: they were stored before, under the same key."),
+        )),
+        (status = 409, description = "The key came with other content before.", body = Problem,
+            content_type = "application/problem+json"),
+    ),
 )]
 pub(crate) async fn submit(
     _caller: Caller,
     State(state): State<ApiState>,
+    Key(key): Key,
     JsonBody(body): JsonBody,
 ) -> Result<(StatusCode, HeaderMap, Json<Submitted>), ApiError> {
-    let mut headers = HeaderMap::new();
-    let submitted = match body {
-        Value::Array(items) => {
-            let tasks = submission::store(&state, submission::read_many(items)?).await?;
-            Submitted::Many(TaskList { tasks })
-        }
-        one => {
-            let stored = submission::store(&state, vec![submission::read(one)?]).await?;
-            let task = stored
-                .into_iter()
-                .next()
-                .ok_or_else(|| anyhow::anyhow!("a task that was stored did not come back"))?;
-            let address = format!("/api/v1/tasks/{}", task.id);
-            headers.extend(HeaderValue::try_from(address).map(|address| (LOCATION, address)));
-            Submitted::One(Box::new(task))
-        }
+    let (tasks, is_one) = match body {
+        Value::Array(items) => (submission::read_many(items)?, false),
+        one => (vec![submission::read(one)?], true),
     };
+    let stored = submission::store(&state, tasks, key).await?;
+    let mut headers = HeaderMap::new();
+    if stored.is_replay {
+        idempotency::mark_replayed(&mut headers);
+    }
+    if !is_one {
+        let tasks = stored.tasks;
+        let submitted = Submitted::Many(TaskList { tasks });
+        return Ok((StatusCode::CREATED, headers, Json(submitted)));
+    }
+    let task = stored
+        .tasks
+        .into_iter()
+        .next()
+        .ok_or_else(|| anyhow::anyhow!("a task that was stored did not come back"))?;
+    let address = format!("/api/v1/tasks/{}", task.id);
+    headers.extend(HeaderValue::try_from(address).map(|address| (LOCATION, address)));
+    let submitted = Submitted::One(Box::new(task));
     Ok((StatusCode::CREATED, headers, Json(submitted)))
 }
 

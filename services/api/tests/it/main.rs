@@ -11,6 +11,7 @@ mod bad_address;
 mod bad_input;
 mod events;
 mod fleet;
+mod idempotency;
 mod list;
 mod moves;
 mod openapi;

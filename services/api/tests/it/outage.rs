@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::api::TestApi;
+use crate::api::{TestApi, until_waiting};
 
 #[tokio::test]
 async fn without_postgres() {
@@ -29,6 +29,7 @@ async fn without_postgres() {
         }
     }
     assert_eq!(ready.status, 503);
+    assert_eq!(ready.header("retry-after"), "1");
     let ready = ready.json(503);
     assert_eq!(ready["rabbitmq"], "not available");
     assert_ne!(ready["postgres"], "ok");
@@ -46,4 +47,36 @@ async fn without_rabbitmq() {
         ready,
         json!({"postgres": "ok", "rabbitmq": "not available"})
     );
+}
+
+/// Every connection is busy with a statement that waits.
+#[tokio::test]
+async fn without_a_connection_to_postgres_that_is_free() {
+    let api = TestApi::start().await;
+    let mut holder = api.pool().begin().await.unwrap();
+    taskmaster_testkit::sqlx::query("lock table tasks in exclusive mode")
+        .execute(&mut *holder)
+        .await
+        .unwrap();
+    let submit = || api.post("/api/v1/tasks", json!({"command": "date"}));
+    let one_too_many = async {
+        until_waiting(api.pool(), 5).await;
+        let answer = submit().await;
+        holder.commit().await.unwrap();
+        answer
+    };
+    let (a, b, c, d, e, refused) = tokio::join!(
+        submit(),
+        submit(),
+        submit(),
+        submit(),
+        submit(),
+        one_too_many
+    );
+    refused.problem(503);
+    assert_eq!(refused.header("retry-after"), "1");
+    for answer in [a, b, c, d, e] {
+        answer.json(201);
+        assert_eq!(answer.header("retry-after"), "");
+    }
 }

@@ -33,6 +33,14 @@ pub(crate) enum Error {
         /// Its reasons.
         problem: Problem,
     },
+    /// Something in between says that the API is not there now.
+    #[error("the TaskMaster API at {api} is away for now ({status})")]
+    Away {
+        /// Where.
+        api: String,
+        /// What a proxy answered.
+        status: StatusCode,
+    },
     /// Something else listens there, or another version.
     #[error("{api} does not answer as the TaskMaster API does ({reason}): check TASKMASTER_API")]
     Unexpected {
@@ -47,11 +55,28 @@ impl Error {
     /// Whether the same request may succeed a moment later.
     pub(crate) fn may_pass(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::Broken { .. } => true,
+            Self::Unreachable { .. } | Self::Broken { .. } | Self::Away { .. } => true,
             Self::Refused { status, .. } => status.is_server_error(),
             Self::Unexpected { .. } => false,
         }
     }
+
+    /// Whether the request may have been carried out without our hearing of it, or may be a moment later.
+    pub(crate) fn leaves_open(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Broken { .. } | Self::Away { .. } => true,
+            Self::Refused { status, .. } => is_not_now(*status),
+            Self::Unexpected { .. } => false,
+        }
+    }
+}
+
+/// What is answered while something is away: the API's own 503, and the like of a proxy in front of it.
+pub(super) fn is_not_now(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
+    )
 }
 
 /// An RFC 9457 problem, as the API sends it.

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use taskmaster_core::{ExecutorKind, SubmitTask, TaskStatus};
+use taskmaster_core::{ExecutorKind, IdempotencyKey, SubmitTask, TaskStatus};
+use uuid::Uuid;
 
 use super::Usage;
 use super::follow::{Followed, follow};
@@ -15,6 +16,7 @@ use crate::output::{Terminal, count, now, one_line, relative};
 
 mod batches;
 mod file;
+mod send;
 mod watch;
 
 /// Submit a task, or many from a file
@@ -64,6 +66,10 @@ pub(crate) struct Args {
     /// Submit the tasks in this file instead: one JSON object a line, or a JSON array; - for standard input
     #[arg(long, value_name = "FILE", conflicts_with = "command")]
     file: Option<PathBuf>,
+    /// Take this in once, however often the command is repeated with the same KEY (for a day): 1 to 255 visible ASCII
+    /// characters. One of its own for each command unless told
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<IdempotencyKey>,
     /// Wait for the end: of one task, print its output and exit with its exit code
     #[arg(short, long)]
     follow: bool,
@@ -91,7 +97,14 @@ impl Args {
         terminal: &mut Terminal,
     ) -> anyhow::Result<ExitCode> {
         let (json, follows) = (self.client.json, self.follow);
-        let answer = client.post("/api/v1/tasks", &self.task()?).await?;
+        let key = self.key()?;
+        let body = serde_json::to_string(&self.task()?)?;
+        let note = |note| terminal.note(note);
+        let sent = send::send(client, &body, &key, key.as_str(), note).await?;
+        let answer = sent.answer;
+        if sent.was_there {
+            terminal.note(format!("was submitted before, with the key {key}"));
+        }
         if json {
             terminal.json(&answer)?;
         }
@@ -137,7 +150,7 @@ impl Args {
     ) -> anyhow::Result<ExitCode> {
         let tasks = file::Tasks::load(path)?;
         let json = self.client.json;
-        let ids = batches::submit(client, &tasks, json, terminal).await?;
+        let ids = batches::submit(client, &tasks, &self.key()?, json, terminal).await?;
         if !self.follow {
             if !json {
                 terminal.line(format!("{} submitted", count(ids.len(), "task")))?;
@@ -145,6 +158,14 @@ impl Args {
             return Ok(ExitCode::SUCCESS);
         }
         watch::watch(client, ids, json, terminal).await
+    }
+
+    /// The key that was given, or one that nobody else has.
+    fn key(&self) -> anyhow::Result<IdempotencyKey> {
+        match &self.idempotency_key {
+            Some(key) => Ok(key.clone()),
+            None => Ok(Uuid::now_v7().to_string().parse()?),
+        }
     }
 
     fn task(self) -> anyhow::Result<SubmitTask> {
@@ -280,6 +301,8 @@ mod tests {
             &["x", "--env", "A"],
             &["x", "--executor", "docker"],
             &["x", "--timeout", "0"],
+            &["x", "--idempotency-key", "a b"],
+            &["x", "--idempotency-key", ""],
         ] {
             assert!(task(arguments).is_err(), "{arguments:?}");
         }

@@ -4,8 +4,10 @@ mod amqp;
 mod client;
 mod coordinators;
 mod lifecycle;
+mod message_ids;
 mod outage;
 mod rescue;
+mod submit_again;
 mod up;
 mod up_refusals;
 
