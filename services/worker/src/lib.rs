@@ -9,12 +9,17 @@ mod capture;
 mod config;
 mod drain;
 mod execute;
+mod guard;
 mod heartbeat;
 mod held;
+mod oom;
+mod processes;
+mod reaper;
 mod reporter;
 mod run;
 mod starter;
 mod stop;
 
 pub use config::{SimulateConfig, WorkerConfig};
+pub use guard::{GuardProgram, guard_main};
 pub use run::run;
