@@ -6,6 +6,7 @@ mod coordinators;
 mod lifecycle;
 mod oom;
 mod outage;
+mod output;
 mod processes;
 mod rescue;
 mod up;
