@@ -50,6 +50,19 @@ impl Error {
         )
     }
 
+    /// Whether Postgres is there but has no room for what it was given: its disk is full, or its memory. It may have room
+    /// for less.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        let Self::Unavailable(sqlx::Error::Database(database)) = self else {
+            return false;
+        };
+        // Class 53: insufficient resources. 53300: connections, which are no matter of the data.
+        database
+            .code()
+            .is_some_and(|code| code.starts_with("53") && code != "53300")
+    }
+
     /// Whether Postgres refused the data itself, so that the same data will be refused again.
     #[must_use]
     pub fn is_bad_data(&self) -> bool {

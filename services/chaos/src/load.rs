@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::StatusCode;
 use serde_json::Value;
-use taskmaster_broker::{BrokerConfig, Delivery, SubmissionPublisher};
+use taskmaster_broker::{BrokerConfig, Delivery, NewSubmission, SubmissionPublisher};
 use taskmaster_runtime::Backoff;
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
@@ -263,22 +263,14 @@ impl Load {
                     Some(0) | None => return,
                 }
             }
-            let messages: Vec<(String, Vec<u8>)> = batch
+            let messages: Vec<NewSubmission> = batch
                 .iter()
-                .map(|number| {
-                    let body = work(self.seed, *number).body.to_string();
-                    (self.key(*number), body.into_bytes())
+                .map(|number| NewSubmission {
+                    message_id: Some(self.key(*number)),
+                    body: work(self.seed, *number).body.to_string().into_bytes(),
                 })
                 .collect();
-            match publisher
-                .publish(
-                    &messages
-                        .iter()
-                        .map(|(_, body)| body.clone())
-                        .collect::<Vec<_>>(),
-                )
-                .await
-            {
+            match publisher.publish(&messages).await {
                 Ok(deliveries) => {
                     let mut deliveries = deliveries.into_iter();
                     batch.retain(|number| {

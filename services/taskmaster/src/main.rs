@@ -17,11 +17,15 @@ mod up;
 
 /// Becomes a server that a private Postgres or RabbitMQ consists of; see `taskmaster_embedded::Guard`. Not for people.
 const GUARD: &str = "internal-guard";
+/// Ends the runs of a worker that was killed; see `taskmaster_worker::GuardProgram`. Not for people.
+const WORKER_GUARD: &str = "internal-worker-guard";
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
-    if arguments.next().is_some_and(|first| first == GUARD) {
-        return become_server(arguments);
+    match arguments.next() {
+        Some(first) if first == GUARD => return become_server(arguments),
+        Some(first) if first == WORKER_GUARD => return guard_worker(arguments),
+        _ => {}
     }
     let cli = Cli::parse();
     match run(cli.command) {
@@ -64,4 +68,14 @@ fn become_server(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let error = taskmaster_embedded::guard_main(arguments);
     writeln!(std::io::stderr(), "error: {error}").ok();
     ExitCode::from(127)
+}
+
+fn guard_worker(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    match taskmaster_worker::guard_main(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            writeln!(std::io::stderr(), "error: {error}").ok();
+            ExitCode::FAILURE
+        }
+    }
 }

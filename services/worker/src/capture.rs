@@ -12,6 +12,10 @@ use taskmaster_store::output::{NewPiece, Stream};
 /// The largest piece that is stored.
 const PIECE_BYTES: usize = 64 * 1024;
 
+/// While a run prints more than a piece between two takes, its window is stored only every so many takes: what is
+/// stored is deleted again as the window moves on, and Postgres has better things to do.
+const TAKES_PER_WINDOW: u32 = 25;
+
 /// The output of one run.
 #[derive(Debug)]
 pub(crate) struct Capture {
@@ -30,7 +34,12 @@ pub(crate) struct Capture {
     /// The moving window: pieces that were taken (and stored) are empty and only remembered for their size.
     tail: VecDeque<TailPiece>,
     tail_bytes: usize,
+    /// Whether anything was printed since the last take.
+    prints: bool,
+    /// How often the window was left for a later take.
+    left_for_later: u32,
     cut_bytes: u64,
+    lost_bytes: u64,
     /// Stored pieces that the window has left behind.
     dropped: Vec<(TaskLease, i32)>,
     last_stderr_line: Vec<u8>,
@@ -66,7 +75,10 @@ impl Capture {
             note_seq: None,
             tail: VecDeque::new(),
             tail_bytes: 0,
+            prints: false,
+            left_for_later: 0,
             cut_bytes: 0,
+            lost_bytes: 0,
             dropped: Vec::new(),
             last_stderr_line: Vec::new(),
         }
@@ -74,11 +86,16 @@ impl Capture {
 
     /// Takes in what was read. Whole lines are kept together, so that the two streams mix line by line.
     pub(crate) fn push(&mut self, stream: Stream, data: &[u8]) {
+        self.prints = true;
         let partial = &mut self.partial[usize::from(stream == Stream::Stderr)];
-        let whole = data
-            .iter()
-            .rposition(|byte| *byte == b'\n')
-            .map_or(0, |at| at + 1);
+        // Asked first because it is many times faster, where lines are long.
+        let whole = if data.contains(&b'\n') {
+            data.iter()
+                .rposition(|byte| *byte == b'\n')
+                .map_or(0, |at| at + 1)
+        } else {
+            0
+        };
         if whole == 0 {
             partial.extend_from_slice(data);
             if partial.len() < PIECE_BYTES {
@@ -102,16 +119,24 @@ impl Capture {
             &self.partial[1]
         };
         // Postgres takes no NUL in text.
-        String::from_utf8_lossy(line)
-            .trim()
-            .chars()
-            .filter(|c| *c != '\0')
-            .take(500)
-            .collect()
+        let text = String::from_utf8_lossy(line).replace('\0', "");
+        text.trim().chars().take(500).collect()
     }
 
-    /// Everything that is to be stored now, lines that are not complete included.
+    /// What is to be stored now, lines that are not complete included.
     pub(crate) fn take(&mut self) -> Taken {
+        let fresh = |piece: &TailPiece| piece.data.as_ref().map_or(0, Vec::len);
+        let hurries = self.prints && self.tail.iter().map(fresh).sum::<usize>() > PIECE_BYTES;
+        self.prints = false;
+        self.left_for_later = if hurries {
+            (self.left_for_later + 1) % TAKES_PER_WINDOW
+        } else {
+            0
+        };
+        self.take_with(self.left_for_later == 0)
+    }
+
+    fn take_with(&mut self, tail: bool) -> Taken {
         for (stream, i) in [(Stream::Stdout, 0), (Stream::Stderr, 1)] {
             if !self.partial[i].is_empty() {
                 let partial = std::mem::take(&mut self.partial[i]);
@@ -119,7 +144,7 @@ impl Capture {
             }
         }
         let mut pieces = std::mem::take(&mut self.head);
-        for piece in &mut self.tail {
+        for piece in self.tail.iter_mut().filter(|_| tail) {
             if let Some(data) = piece.data.take() {
                 pieces.push(NewPiece {
                     task: self.task,
@@ -136,25 +161,37 @@ impl Capture {
         }
     }
 
-    /// The rest, and the remark where output was cut. Nothing is pushed after this.
+    /// Notes that so many bytes of what was taken could not be stored; how many they are in all.
+    pub(crate) fn lost(&mut self, bytes: u64) -> u64 {
+        self.lost_bytes += bytes;
+        self.lost_bytes
+    }
+
+    /// The rest, and remarks: where output was cut, and how much was lost. Nothing is pushed after this.
     pub(crate) fn finish(&mut self) -> Taken {
-        let mut taken = self.take();
+        let mut taken = self.take_with(true);
         if let Some(seq) = self.note_seq
             && self.cut_bytes > 0
         {
-            let remark = format!(
-                "\n[taskmaster: {} bytes of output were cut here]\n",
-                self.cut_bytes
-            );
-            taken.pieces.push(NewPiece {
-                task: self.task,
-                attempt: self.attempt,
-                seq,
-                stream: Stream::Note,
-                data: remark.into_bytes(),
-            });
+            let remark = format!("{} bytes of output were cut here", self.cut_bytes);
+            taken.pieces.push(self.remark(seq, &remark));
+        }
+        if self.lost_bytes > 0 {
+            let seq = self.seq();
+            let remark = lost_remark(self.lost_bytes);
+            taken.pieces.push(self.remark(seq, &remark));
         }
         taken
+    }
+
+    fn remark(&self, seq: i32, remark: &str) -> NewPiece {
+        NewPiece {
+            task: self.task,
+            attempt: self.attempt,
+            seq,
+            stream: Stream::Note,
+            data: format!("\n[taskmaster: {remark}]\n").into_bytes(),
+        }
     }
 
     fn seq(&mut self) -> i32 {
@@ -235,6 +272,11 @@ impl Capture {
             }
         }
     }
+}
+
+/// What is said of output that could not be stored.
+pub(crate) fn lost_remark(bytes: u64) -> String {
+    format!("{bytes} bytes of output could not be stored: Postgres had no room for them")
 }
 
 #[cfg(test)]

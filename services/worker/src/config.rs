@@ -6,6 +6,8 @@ use taskmaster_broker::BrokerConfig;
 use taskmaster_core::{SimulateOptions, WorkerName};
 use taskmaster_store::StoreConfig;
 
+use crate::GuardProgram;
+
 /// How a worker is set up.
 #[derive(Debug, Clone, clap::Args)]
 pub struct WorkerConfig {
@@ -53,6 +55,9 @@ pub struct WorkerConfig {
     /// The most that is kept of a run's output, in bytes: the first and the last half of it
     #[arg(long, env = "TASKMASTER_OUTPUT_LIMIT", default_value_t = 1 << 20, value_name = "BYTES")]
     pub output_limit: usize,
+    /// What ends its runs when it is killed; if there is none, they go on then.
+    #[arg(skip)]
+    pub guard: Option<GuardProgram>,
 }
 
 /// Whether a worker simulates tasks instead of running them.
@@ -110,6 +115,7 @@ impl WorkerConfig {
             drain_grace: 30,
             kill_grace: 5,
             output_limit: 1 << 20,
+            guard: None,
         }
     }
 

@@ -84,7 +84,11 @@ impl Heartbeat {
                     }
                     (last_heard, fenced) = (sent, false);
                     self.tenure.renew(sent + lasts);
-                    self.reconcile(&known, sent, &assign).await;
+                    // Bounded: whoever waits here for Postgres cannot fence.
+                    let reconciling = self.reconcile(&known, sent, &assign);
+                    if tokio::time::timeout(patience, reconciling).await.is_err() {
+                        tracing::debug!("not brought in line, will be at the next heartbeat");
+                    }
                 }
                 Ok(Ok(None)) => {
                     self.held.stop_all(StopReason::LeaseLost);
@@ -131,6 +135,7 @@ impl Heartbeat {
         {
             self.held.stop(known.task, StopReason::Cancelled);
         }
+        self.held.forget_given_up(&running, sent);
         let unheard = |known: &&workers::Held| !self.held.contains(known.task);
         let forgotten: Vec<TaskLease> = known
             .iter()
@@ -139,6 +144,10 @@ impl Heartbeat {
             .map(|known| known.task)
             .collect();
         if !forgotten.is_empty() {
+            // Before it is written: a message that comes late must not start them meanwhile.
+            for task in &forgotten {
+                self.held.give_up(*task);
+            }
             let of = Of::Forgotten(self.holder.worker_id, &forgotten);
             match rescue::rescue(&self.pool, of, RetryPolicy::default()).await {
                 // They ended by themselves while the answer was on its way.

@@ -1,7 +1,7 @@
 //! What this worker holds: every claim it was told of and has not yet reported. The one place that answers "is this
 //! mine, and where is it?", so that a message that comes twice is run once.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -20,6 +20,9 @@ enum State {
     Running { stop: StopSender, since: Instant },
     /// It has ended; the report is on its way.
     Reporting,
+    /// It was given up without a report, while Postgres may still say that it runs here: a message or an answer that
+    /// comes late must not bring it back. Until Postgres, asked after this, says otherwise.
+    GivenUp { since: Instant },
 }
 
 #[derive(Debug, Default)]
@@ -52,9 +55,28 @@ impl Held {
         true
     }
 
-    /// Whether a claim is known here.
+    /// Whether a claim is held here.
     pub(crate) fn contains(&self, task: TaskLease) -> bool {
-        self.lock().states.contains_key(&task)
+        let inner = self.lock();
+        let state = inner.states.get(&task);
+        state.is_some_and(|state| !matches!(state, State::GivenUp { .. }))
+    }
+
+    /// Gives a claim up that may still be running by Postgres's account: it is not taken on again.
+    pub(crate) fn give_up(&self, task: TaskLease) {
+        let since = Instant::now();
+        let mut inner = self.lock();
+        inner.states.insert(task, State::GivenUp { since });
+        drop(inner);
+        self.changed.notify_waiters();
+    }
+
+    /// Forgets what was given up and, by an answer to a question `asked` after that, does not run here.
+    pub(crate) fn forget_given_up(&self, running: &HashSet<TaskLease>, asked: Instant) {
+        self.lock().states.retain(|task, state| match state {
+            State::GivenUp { since } => *since > asked || running.contains(task),
+            _ => true,
+        });
     }
 
     /// Lets a pending task start as soon as there is a slot.
@@ -107,7 +129,7 @@ impl Held {
         self.lock().states.insert(task, State::Reporting);
     }
 
-    /// Forgets a claim: reported, stale, or handed back.
+    /// Forgets a claim: reported, or handed back.
     pub(crate) fn remove(&self, task: TaskLease) {
         self.lock().states.remove(&task);
         self.changed.notify_waiters();
@@ -161,7 +183,9 @@ impl Held {
 
     /// Whether anything at all is held.
     pub(crate) fn is_empty(&self) -> bool {
-        self.lock().states.is_empty()
+        let inner = self.lock();
+        let mut states = inner.states.values();
+        states.all(|state| matches!(state, State::GivenUp { .. }))
     }
 
     /// Waits until nothing is held.
@@ -204,6 +228,22 @@ mod tests {
             held.insert(task(2)),
             "a later claim of the same task is another"
         );
+    }
+
+    #[test]
+    fn what_is_given_up_comes_back_only_when_postgres_says_that_it_does_not_run() {
+        let held = Held::default();
+        held.insert(task(1));
+        let before = Instant::now();
+        held.give_up(task(1));
+        assert!(held.is_empty() && !held.contains(task(1)));
+        assert!(!held.insert(task(1)), "a message that comes late");
+        held.forget_given_up(&HashSet::new(), before);
+        assert!(!held.insert(task(1)), "an answer that is older");
+        held.forget_given_up(&HashSet::from([task(1)]), Instant::now());
+        assert!(!held.insert(task(1)), "it still runs, by that answer");
+        held.forget_given_up(&HashSet::new(), Instant::now());
+        assert!(held.insert(task(1)));
     }
 
     #[test]

@@ -9,8 +9,12 @@ mod capture;
 mod config;
 mod drain;
 mod execute;
+mod guard;
 mod heartbeat;
 mod held;
+mod oom;
+mod processes;
+mod reaper;
 mod reporter;
 mod run;
 mod starter;
@@ -18,4 +22,5 @@ mod stop;
 mod tenure;
 
 pub use config::{SimulateConfig, WorkerConfig};
+pub use guard::{GuardProgram, guard_main};
 pub use run::run;

@@ -2,7 +2,7 @@
 //! last of its output before it; while nothing ends, what was printed since is stored every so often.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,12 +10,13 @@ use taskmaster_broker::{EventPublisher, TaskEvent};
 use taskmaster_core::{Outcome, RetryPolicy, TaskLease, TaskStatus, Verdict, verdict};
 use taskmaster_runtime::Backoff;
 use taskmaster_store::finish::{self, Ended, Finish};
+use taskmaster_store::output::{self, Stream};
 use taskmaster_store::start::{Holder, Started};
-use taskmaster_store::{PgPool, bounded, output};
+use taskmaster_store::{PgPool, bounded};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
-use crate::capture::Taken;
+use crate::capture::{Taken, lost_remark};
 use crate::execute::{Ending, SharedCapture};
 use crate::held::Held;
 
@@ -23,6 +24,8 @@ use crate::held::Held;
 const FLUSH_INTERVAL: Duration = Duration::from_millis(200);
 /// The most output that is written at once, in bytes.
 const STORE_BYTES: usize = 8 << 20;
+/// How often output is tried to be stored that Postgres has no room for: ends of runs wait behind it.
+const FULL_ATTEMPTS: u32 = 3;
 /// The most ends that are committed together.
 const BATCH: usize = 500;
 
@@ -85,21 +88,44 @@ impl Reporter {
     async fn flush(&self) {
         let captures: Vec<SharedCapture> = self.captures.lock().values().cloned().collect();
         let mut all = Taken::default();
+        let mut bytes = 0;
         for capture in captures {
             let taken = capture
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .take();
+            bytes += taken
+                .pieces
+                .iter()
+                .map(|piece| piece.data.len())
+                .sum::<usize>();
             all.pieces.extend(taken.pieces);
             all.dropped.extend(taken.dropped);
+            // Else, with many runs that print a lot, all that the captures hold would be held twice.
+            if bytes >= STORE_BYTES {
+                self.store_of_running(&std::mem::take(&mut all)).await;
+                bytes = 0;
+            }
         }
-        self.store(&all).await;
+        self.store_of_running(&all).await;
+    }
+
+    async fn store_of_running(&self, output: &Taken) {
+        for (task, bytes) in self.store(output).await {
+            if let Some(capture) = self.captures.lock().get(&task) {
+                capture
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .lost(bytes);
+            }
+        }
     }
 
     async fn report(&self, reports: Vec<Report>) {
         let mut output = Taken::default();
         let mut ended: Vec<(Started, Ending)> = Vec::new();
         let mut handed_back = Vec::new();
+        let mut captures = HashMap::new();
         for report in reports {
             let task = match &report {
                 Report::Ended(started, _) | Report::HandBack(started) => started.task,
@@ -109,7 +135,7 @@ impl Reporter {
             match report {
                 Report::Stale(task) => {
                     tracing::warn!(task.id = %task.id, task.lease = task.lease, "lost its lease: stopped, result dropped");
-                    self.held.remove(task);
+                    self.held.give_up(task);
                     continue;
                 }
                 Report::HandBack(started) => handed_back.push(started),
@@ -122,9 +148,19 @@ impl Reporter {
                     .finish();
                 output.pieces.extend(taken.pieces);
                 output.dropped.extend(taken.dropped);
+                captures.insert(task, capture);
             }
         }
-        self.store(&output).await;
+        let mut lost = self.store(&output).await;
+        for (started, ending) in &mut ended {
+            // The remark among the output was lost with it.
+            if let Some(bytes) = lost.remove(&started.task)
+                && let Some(capture) = captures.get(&started.task)
+            {
+                let mut capture = capture.lock().unwrap_or_else(PoisonError::into_inner);
+                ending.remark(&lost_remark(capture.lost(bytes)));
+            }
+        }
         if !handed_back.is_empty() {
             self.hand_back(handed_back).await;
         }
@@ -133,7 +169,9 @@ impl Reporter {
         }
     }
 
-    async fn store(&self, output: &Taken) {
+    /// Stores output; returns how many bytes of which runs could not be.
+    async fn store(&self, output: &Taken) -> HashMap<TaskLease, u64> {
+        let mut lost = HashMap::new();
         let mut rest = output.pieces.as_slice();
         while !rest.is_empty() {
             let mut bytes = 0;
@@ -143,15 +181,17 @@ impl Reporter {
             });
             // One piece is never larger than what may be written at once.
             let (pieces, later) = rest.split_at(fits.count().max(1));
-            until_done("output", || output::append(&self.pool, pieces, &[])).await;
+            if !while_there_is_room(|| output::append(&self.pool, pieces, &[])).await {
+                for piece in pieces.iter().filter(|piece| piece.stream != Stream::Note) {
+                    *lost.entry(piece.task).or_default() += piece.data.len() as u64;
+                }
+            }
             rest = later;
         }
         if !output.dropped.is_empty() {
-            until_done("output", || {
-                output::append(&self.pool, &[], &output.dropped)
-            })
-            .await;
+            while_there_is_room(|| output::append(&self.pool, &[], &output.dropped)).await;
         }
+        lost
     }
 
     async fn finish(&self, ended: Vec<(Started, Ending)>) {
@@ -163,10 +203,12 @@ impl Reporter {
         self.finished
             .fetch_add(written.len() as u64, Ordering::Relaxed);
         for (started, _) in &ended {
-            if written.iter().all(|ended| ended.id != started.task.id) {
+            if written.iter().any(|ended| ended.id == started.task.id) {
+                self.held.remove(started.task);
+            } else {
                 tracing::warn!(task.id = %started.task.id, task.lease = started.task.lease, "stale result, dropped");
+                self.held.give_up(started.task);
             }
-            self.held.remove(started.task);
         }
         self.announce(&written);
     }
@@ -185,22 +227,24 @@ impl Reporter {
             .filter(|started| !released.contains(&started.task.id))
             .map(|started| self.not_handed_back(started))
             .collect();
+        let mut written: Vec<Ended> = released
+            .into_iter()
+            .map(|id| Ended {
+                id,
+                status: TaskStatus::Scheduled,
+            })
+            .collect();
         if !ended.is_empty() {
-            let written = self.write(ended).await;
-            self.announce(&written);
+            written.extend(self.write(ended).await);
         }
         for task in tasks {
-            self.held.remove(task);
+            if written.iter().any(|ended| ended.id == task.id) {
+                self.held.remove(task);
+            } else {
+                self.held.give_up(task);
+            }
         }
-        self.announce(
-            &released
-                .into_iter()
-                .map(|id| Ended {
-                    id,
-                    status: TaskStatus::Scheduled,
-                })
-                .collect::<Vec<_>>(),
-        );
+        self.announce(&written);
     }
 
     fn not_handed_back(&self, started: &Started) -> Finish {
@@ -259,6 +303,28 @@ impl Reporter {
             error_message: ending.error_message.clone(),
         }
     }
+}
+
+/// Stores output, waiting while Postgres is away. False if Postgres has no room for it, or refuses it.
+async fn while_there_is_room<F>(write: impl Fn() -> F) -> bool
+where
+    F: Future<Output = taskmaster_store::Result<()>>,
+{
+    let refused = AtomicU32::new(0);
+    let stored = until_done("output", || async {
+        match write().await {
+            Ok(()) => Ok(true),
+            Err(error)
+                if error.is_full()
+                    && refused.fetch_add(1, Ordering::Relaxed) + 1 >= FULL_ATTEMPTS =>
+            {
+                tracing::error!(%error, "output is dropped: Postgres has no room for it");
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    });
+    stored.await.unwrap_or(false)
 }
 
 /// Tries until it is done: what has been run must be recorded, however long Postgres is away. `None` when Postgres

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use rustix::process::DumpableBehavior;
 use taskmaster_broker::{
     Assignment, EventPublisher, WorkerEvent, WorkerMessage, consume_assignments,
 };
@@ -17,7 +16,7 @@ use taskmaster_store::start::{Holder, Started};
 use taskmaster_store::workers::{self, Registration};
 use taskmaster_store::{PgPool, Result as StoreResult};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -27,6 +26,8 @@ use crate::drain::{drain, stop_everything};
 use crate::execute::{Settings, SharedCapture, execute};
 use crate::heartbeat::Heartbeat;
 use crate::held::Held;
+use crate::oom::OomKills;
+use crate::reaper::Reaper;
 use crate::reporter::{Captures, Report, Reporter};
 use crate::starter::Starter;
 use crate::stop::StopReason;
@@ -38,6 +39,8 @@ const LAST_WRITES: Duration = Duration::from_secs(5);
 const MESSAGES: usize = 16;
 
 /// Runs a worker until it is asked to stop, and has stopped. Postgres and RabbitMQ may come and go.
+///
+/// What commands leave behind is found among this process's children, so nothing else in it may start processes.
 ///
 /// # Errors
 /// When the configuration cannot be read, or another process took over this worker's name.
@@ -55,7 +58,9 @@ pub async fn run(config: WorkerConfig, shutdown: Shutdown) -> anyhow::Result<()>
     config.broker.check().context("AMQP_URL")?;
     config.check()?;
     // Another process of the same user, such as a command, must not read our environment.
-    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    #[cfg(target_os = "linux")]
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;
+    let reaper = Reaper::new().context("cannot look after the processes of commands")?;
     let pool = config.store.pool().context("DATABASE_URL")?;
     let Some((holder, registered)) = register(&pool, &config, &name, &host, &shutdown).await else {
         return Ok(());
@@ -79,6 +84,8 @@ pub async fn run(config: WorkerConfig, shutdown: Shutdown) -> anyhow::Result<()>
             worker_name: name.to_string(),
             kill_grace: config.kill_grace(),
             simulate: config.simulate.options(),
+            reaper: reaper.clone(),
+            oom_kills: Arc::new(OomKills::open()),
         }),
         name: name.to_string(),
         pool,
@@ -88,9 +95,11 @@ pub async fn run(config: WorkerConfig, shutdown: Shutdown) -> anyhow::Result<()>
         shutdown,
     };
     worker.announce("idle");
+    let cleaning = worker.keep_clean(reaper, stopped.clone());
     let result = worker.run().await;
     stopped.cancel();
     events.stopped().await;
+    cleaning.await.context("the reaper panicked")?;
     result
 }
 
@@ -168,6 +177,20 @@ struct Worker {
 }
 
 impl Worker {
+    /// Ends what the runs leave, until `stopped` and nothing is left.
+    fn keep_clean(&self, reaper: Arc<Reaper>, stopped: CancellationToken) -> JoinHandle<()> {
+        let guarded = CancellationToken::new();
+        let guard = self.config.guard.clone();
+        let guard = guard.map(|guard| tokio::spawn(guard.keep(reaper.clone(), guarded.clone())));
+        tokio::spawn(async move {
+            reaper.run(stopped).await;
+            guarded.cancel();
+            if let Some(guard) = guard {
+                drop(guard.await);
+            }
+        })
+    }
+
     async fn run(self) -> anyhow::Result<()> {
         let (reports, reported) = mpsc::unbounded_channel();
         let reporter = tokio::spawn(self.reporter().run(reported));

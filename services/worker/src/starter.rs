@@ -50,7 +50,16 @@ impl Starter {
             if tasks.is_empty() {
                 continue;
             }
-            let (started, term) = self.commit(&tasks).await;
+            let Some((started, term)) = self.commit(&tasks).await else {
+                tracing::warn!(
+                    tasks.count = tasks.len(),
+                    "starts were not answered in time, gives them up"
+                );
+                for task in tasks {
+                    self.held.give_up(task);
+                }
+                continue;
+            };
             for task in tasks {
                 if started.iter().all(|started| started.task != task) {
                     tracing::debug!(task.id = %task.id, task.lease = task.lease, "stale assignment, dropped");
@@ -74,14 +83,14 @@ impl Starter {
         self.slots.clone().acquire_owned().await.ok()
     }
 
-    /// Commits the starts, waiting for Postgres as long as it is away. A start whose answer was lost is looked up
-    /// before it is tried again, so that a task that was started is run. So is one whose answer came after the term it
-    /// was asked in: its task may have been given away meanwhile.
-    async fn commit(&self, tasks: &[TaskLease]) -> (Vec<Started>, Term) {
+    /// Commits the starts, waiting for Postgres while it is away. A start whose answer was lost is looked up before it
+    /// is tried again, so that a task that was started is run. But not beyond the term in which it was first tried:
+    /// then somebody may be giving these tasks to others right now. `None` in that case; the heartbeat finds them again.
+    async fn commit(&self, tasks: &[TaskLease]) -> Option<(Vec<Started>, Term)> {
         let mut backoff = Backoff::default();
         let mut uncertain = false;
+        let term = self.tenure.wait().await;
         loop {
-            let term = self.tenure.wait().await;
             let attempt = async {
                 let mut started = Vec::new();
                 if uncertain {
@@ -101,9 +110,12 @@ impl Starter {
                 }
                 Ok(started.into_iter().chain(more).collect())
             };
-            match bounded(attempt).await {
-                Ok(started) if self.tenure.term() == Some(term) => return (started, term),
-                Ok(_) => uncertain = true,
+            let answer = bounded(attempt).await;
+            if self.tenure.term() != Some(term) {
+                return None;
+            }
+            match answer {
+                Ok(started) => return Some((started, term)),
                 Err(error) => {
                     uncertain = true;
                     if backoff.is_fresh() {

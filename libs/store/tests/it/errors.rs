@@ -129,6 +129,9 @@ async fn raised(pool: &PgPool, sqlstate: &str) -> Error {
 async fn what_is_refused_is_told_from_what_may_work_later(pool: PgPool) {
     // (SQLSTATE, may work later, the data is at fault)
     for (code, unavailable, bad_data) in [
+        ("53000", true, false),
+        ("53100", true, false),
+        ("53200", true, false),
         ("08006", true, false),
         ("40001", true, false),
         ("40P01", true, false),
@@ -150,6 +153,8 @@ async fn what_is_refused_is_told_from_what_may_work_later(pool: PgPool) {
         let error = raised(&pool, &format!("'{code}' using constraint = 'c'")).await;
         assert_eq!(error.is_unavailable(), unavailable, "{code}");
         assert_eq!(error.is_bad_data(), bad_data, "{code}");
+        let full = ["53000", "53100", "53200"].contains(&code);
+        assert_eq!(error.is_full(), full, "{code}");
     }
     // A partition's bound, which has no name: the row was on its way to a partition that is being replaced.
     let error = raised(&pool, "'23514'").await;

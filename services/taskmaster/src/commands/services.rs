@@ -4,14 +4,16 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
-use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+use rustix::process::getppid;
 use taskmaster_api::ApiConfig;
 use taskmaster_coordinator::CoordinatorConfig;
 use taskmaster_fleet::Fleet;
 use taskmaster_runtime::{LogFormat, Shutdown, init_tracing};
 use taskmaster_store::StoreConfig;
-use taskmaster_worker::WorkerConfig;
+use taskmaster_worker::{GuardProgram, WorkerConfig};
+use tokio::signal::unix::{SignalKind, signal};
 
+use crate::WORKER_GUARD;
 use crate::failure::line;
 use crate::output::Terminal;
 
@@ -99,9 +101,10 @@ impl Worker {
     ///
     /// # Errors
     /// When it fails.
-    pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
+    pub(crate) async fn run(mut self) -> anyhow::Result<ExitCode> {
         init_tracing(self.log.log_format);
         let shutdown = shutdown()?;
+        self.config.guard = GuardProgram::this_executable([WORKER_GUARD]);
         taskmaster_worker::run(self.config, shutdown).await?;
         Ok(ExitCode::SUCCESS)
     }
@@ -144,14 +147,24 @@ pub(crate) async fn migrate(store: &StoreConfig) -> anyhow::Result<()> {
 fn shutdown() -> anyhow::Result<Shutdown> {
     let shutdown = Shutdown::on_signals()?;
     if let Ok(parent) = std::env::var(PARENT_PID) {
-        end_with(&parent)?;
+        end_with(&parent, &shutdown)?;
     }
     Ok(shutdown)
 }
 
-/// Ends this service when the process `parent` ends, however it does.
-fn end_with(parent: &str) -> anyhow::Result<()> {
-    set_parent_process_death_signal(Some(Signal::TERM))?;
+/// Ends this service when the process `parent` ends without having stopped it, as when it was killed: at once, because
+/// the servers that it had end as well, and then nothing that still runs can be reported. Linux only.
+fn end_with(parent: &str, shutdown: &Shutdown) -> anyhow::Result<()> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    let shutdown = shutdown.clone();
+    tokio::spawn(async move {
+        if hangup.recv().await.is_some() {
+            tracing::warn!("the process that started this one is gone");
+            shutdown.stop_now();
+        }
+    });
+    #[cfg(target_os = "linux")]
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::HUP))?;
     // It may have ended before the signal was asked for.
     let actual = getppid().map(|pid| pid.as_raw_nonzero().to_string());
     if actual.as_deref() != Some(parent) {

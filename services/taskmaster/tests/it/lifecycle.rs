@@ -113,7 +113,7 @@ async fn each_way_to_end_is_told_apart() -> Result<()> {
         let ids = stack.api().submit_all(&tasks).await?;
         for (id, exit_code, signal, message) in [
             (&ids[0], json!(3), Value::Null, "exit code 3: oh no"),
-            (&ids[1], Value::Null, json!(9), "signal 9"),
+            (&ids[1], Value::Null, json!(9), "killed by SIGKILL"),
             (&ids[2], Value::Null, json!(15), "time limit of 1 s"),
             (
                 &ids[3],

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 use crate::TASKMASTER;
+use crate::processes::Runaways;
 
 /// A folder that the servers' own user may enter.
 pub(crate) fn folder() -> Result<TempDir> {
@@ -263,7 +264,12 @@ async fn a_worker_that_dies_is_started_again_and_its_tasks_complete() -> Result<
 async fn when_it_is_killed_everything_it_started_ends() -> Result<()> {
     let folder = folder()?;
     let mut up = up(folder.path(), &["--workers", "2"]).await?;
+    let runaways = Runaways::new();
+    let task = json!({"command": runaways.command("sleep 1000")});
+    up.api.submit(&task).await?;
+    runaways.all().await?;
     up.process.kill().await?;
+    runaways.none().await?;
     nothing_is_left(folder.path()).await?;
     let again = self::up(folder.path(), &["--workers", "1"]).await?;
     let id = again.api.submit(&json!({"command": "true"})).await?;

@@ -89,6 +89,38 @@ fn head_and_tail_are_kept_and_the_cut_is_marked() {
     assert!(stored.bytes() <= 20);
 }
 
+#[test]
+fn a_window_that_moves_fast_is_not_stored_each_time() {
+    let mut capture = capture(1 << 20);
+    let (mut stored, mut written) = (Stored::default(), 0);
+    let mut take = |capture: &mut Capture| {
+        let taken = capture.take();
+        written += taken
+            .pieces
+            .iter()
+            .map(|piece| piece.data.len())
+            .sum::<usize>();
+        stored.apply(taken);
+        written
+    };
+    let lines = "a line\n".repeat(150_000);
+    for _ in 0..100 {
+        capture.push(Stream::Stdout, lines.as_bytes());
+        take(&mut capture);
+    }
+    let after = take(&mut capture);
+    assert!(
+        after < 6 << 19,
+        "the head, and four or five windows: {after}"
+    );
+    capture.push(Stream::Stdout, b"the last line\n");
+    assert_eq!(
+        take(&mut capture),
+        after + 14,
+        "at once, when it prints less"
+    );
+}
+
 proptest! {
     /// However it comes and whenever it is stored: what is kept is a beginning and an end of what was printed, within
     /// the limit, and the remark tells exactly what is missing.

@@ -1,4 +1,5 @@
-//! A command as a process: in a group of its own, so that all of it can be stopped; its output read as it comes.
+//! A command as a process: in a group of its own, so that all of it can be stopped; its output read as it comes. What
+//! leaves the group is the reaper's matter.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
@@ -14,6 +15,7 @@ use tokio::process::{Child, Command};
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::{End, Exit, Settings, SharedCapture};
+use crate::reaper::{Run, pid};
 use crate::stop::{Stop, StopReason};
 
 /// What a worker is configured with is not the command's business: these, and all that begin with `TASKMASTER_`.
@@ -38,11 +40,13 @@ pub(super) async fn run(
     capture: &SharedCapture,
     mut stop: Stop,
 ) -> End {
-    let mut child = match spawn(command(started, settings)).await {
+    let mut run = settings.reaper.begin();
+    let oom_kills = settings.oom_kills.count();
+    let mut child = match spawn(&mut run, command(started, settings)).await {
         Ok(child) => child,
         Err(reason) => return End::CouldNotStart(reason),
     };
-    let group = child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
+    let group = pid(&child);
     let mut pipes = JoinSet::new();
     if let Some(pipe) = child.stdout.take() {
         pipes.spawn(read(pipe, Stream::Stdout, capture.clone()));
@@ -69,25 +73,35 @@ pub(super) async fn run(
     {
         end = End::Stopped(StopReason::LeaseLost, exit);
     }
+    if let End::Exited(exit) = &mut end
+        && exit.code != Some(0)
+    {
+        exit.out_of_memory = settings.oom_kills.count() > oom_kills;
+    }
     feeder.abort();
-    let leftover = tokio::time::timeout(LEFTOVER_GRACE, async {
-        while pipes.join_next().await.is_some() {}
-    });
-    if leftover.await.is_err() {
-        tracing::debug!(task.id = %started.task.id, "the command left processes behind");
+    if !stop.is_lease_lost() {
+        let leftover = tokio::time::timeout(LEFTOVER_GRACE, async {
+            while pipes.join_next().await.is_some() {}
+        });
+        if leftover.await.is_err() {
+            tracing::debug!(task.id = %started.task.id, "the command left processes behind");
+        }
     }
     signal(group, Signal::KILL);
-    // What left the group may hold the pipes for ever: nothing of it is read any more.
+    run.end().await;
+    // Something that may not be killed could hold the pipes for ever: nothing of it is read any more.
     pipes.shutdown().await;
     end
 }
 
 /// Starts the command. Where the machine lacks processes, descriptors or memory for it just now, that is not the
 /// task's fault: it is tried again for a while.
-async fn spawn(mut command: Command) -> Result<Child, String> {
+async fn spawn(run: &mut Run, mut command: Command) -> Result<Child, String> {
+    let (mark, value) = run.mark();
+    command.env(mark, value);
     let mut attempts = 0;
     loop {
-        match command.spawn() {
+        match run.start(&mut command) {
             Ok(child) => return Ok(child),
             Err(error) if attempts < SPAWN_ATTEMPTS && is_shortage(&error) => {
                 if attempts == 0 {
@@ -167,6 +181,8 @@ async fn read(mut pipe: impl AsyncRead + Unpin, stream: Stream, capture: SharedC
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(stream, &buffer[..read]);
+        // Where many print all they can, the rest of the worker, such as its heartbeat, gets its turn all the same.
+        tokio::task::yield_now().await;
     }
 }
 
@@ -211,6 +227,7 @@ fn exit(status: std::io::Result<ExitStatus>) -> Exit {
         Ok(status) => Exit {
             code: status.code(),
             signal: status.signal(),
+            out_of_memory: false,
         },
         Err(error) => {
             tracing::warn!(%error, "how a command ended could not be read");

@@ -11,7 +11,7 @@ use crate::stop::Stop;
 pub(super) async fn run(started: &Started, options: SimulateOptions, mut stop: Stop) -> End {
     let end = Exit {
         code: Some(i32::from(options.fail)),
-        signal: None,
+        ..Exit::default()
     };
     if options.run_ms == 0 {
         return End::Exited(end);

@@ -8,6 +8,8 @@ use uuid::Uuid;
 
 use super::*;
 use crate::capture::Capture;
+use crate::oom::OomKills;
+use crate::reaper::tests::REAPER;
 use crate::stop;
 
 fn started(command: &str) -> Started {
@@ -33,6 +35,8 @@ fn settings() -> Settings {
         worker_name: "worker-7".to_owned(),
         kill_grace: Duration::from_millis(300),
         simulate: None,
+        reaper: REAPER.clone(),
+        oom_kills: Arc::new(OomKills::open()),
     }
 }
 
@@ -63,7 +67,7 @@ async fn exit_codes_signals_and_output() {
         end,
         End::Exited(Exit {
             code: Some(3),
-            signal: None
+            ..Exit::default()
         })
     );
     assert_eq!(output, "hello 2 worker-7\n");
@@ -71,8 +75,8 @@ async fn exit_codes_signals_and_output() {
     assert_eq!(
         end,
         End::Exited(Exit {
-            code: None,
-            signal: Some(9)
+            signal: Some(9),
+            ..Exit::default()
         })
     );
 }
@@ -86,7 +90,7 @@ async fn argv_is_not_seen_by_a_shell() {
         (
             End::Exited(Exit {
                 code: Some(0),
-                signal: None
+                ..Exit::default()
             }),
             "$HOME; exit 1\n".to_owned()
         )
@@ -109,7 +113,7 @@ async fn standard_input_arrives_whole_and_need_not_be_read() {
         run_to_end(&task).await.0,
         End::Exited(Exit {
             code: Some(0),
-            signal: None
+            ..Exit::default()
         })
     );
 }
@@ -123,8 +127,8 @@ async fn the_time_limit_ends_the_whole_group_even_if_it_ignores_sigterm() {
     assert_eq!(
         end,
         End::TimedOut(Exit {
-            code: None,
-            signal: Some(9)
+            signal: Some(9),
+            ..Exit::default()
         })
     );
     assert_gone(&output).await;
@@ -137,7 +141,7 @@ async fn what_a_command_leaves_running_is_ended_with_it() {
         end,
         End::Exited(Exit {
             code: Some(0),
-            signal: None
+            ..Exit::default()
         })
     );
     assert_gone(&output).await;
@@ -166,7 +170,7 @@ async fn a_cancelled_command_may_clean_up() {
             StopReason::Cancelled,
             Exit {
                 code: Some(0),
-                signal: None
+                ..Exit::default()
             }
         )
     );
@@ -177,6 +181,50 @@ async fn a_cancelled_command_may_clean_up() {
             .iter()
             .any(|piece| piece.stream == Stream::Stdout && piece.data == b"cleaned\n")
     );
+}
+
+#[tokio::test]
+async fn what_left_the_group_is_ended_too_and_holds_nothing_up() {
+    // Each holds the pipe of standard output open. The last one is in the group, and does not want to end.
+    let script = "setsid sh -c 'touch $$; exec sleep 1000' &
+        (setsid sh -c 'touch $$; exec sleep 1000' &)
+        (env -i setsid sh -c 'touch $$; exec sleep 1000' &)
+        sh -c 'trap \"\" TERM; touch $$; sleep 1000' &
+        until [ $(ls | wc -l) = 4 ]; do sleep 0.02; done";
+    for (limit, stopped) in [(None, false), (Some(3), false), (None, true)] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        let mut task = started(&format!("cd {}; {script}", path.display()));
+        task.timeout_seconds = limit;
+        if limit.is_some() || stopped {
+            task.command += "; sleep 1000";
+        }
+        let pids = || -> Vec<String> {
+            let entries = std::fs::read_dir(path).unwrap().flatten();
+            entries
+                .map(|entry| entry.file_name().into_string().unwrap())
+                .collect()
+        };
+        let (send, stop) = stop::stop();
+        let asked = async {
+            while stopped && pids().len() < 4 {
+                tokio::task::yield_now().await;
+            }
+            stopped && send.tell(StopReason::LeaseLost)
+        };
+        let ((end, _), _) = tokio::join!(run_with(&task, stop), asked);
+        match end {
+            End::Exited(Exit { code: Some(0), .. }) => assert!(!stopped && limit.is_none()),
+            End::TimedOut(_) => assert!(limit.is_some()),
+            End::Stopped(StopReason::LeaseLost, _) => assert!(stopped),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(pids().len(), 4);
+        for pid in pids() {
+            let left = Path::new("/proc").join(&pid).exists();
+            assert!(!left, "{pid} is left, after {end:?}");
+        }
+    }
 }
 
 /// Waits until the process whose id was printed has gone, or is a zombie that only waits to be collected by init: it
