@@ -41,6 +41,8 @@ enum Command {
     Test(test::Arguments),
     /// Regenerate the committed .sqlx/: what the compiler checks the queries against.
     Prepare(prepare::Arguments),
+    /// Set up, build, and run `taskmaster chaos` with the arguments given.
+    Chaos(up::Arguments),
     /// Measure how soon a task starts on an idle system, on an optimised build.
     Bench,
     /// Regenerate the committed OpenAPI document and the dashboard's types.
@@ -61,7 +63,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             setup::node::ensure()?;
             client::build()?;
         }
-        Command::Up(arguments) => up::run_up(&arguments)?,
+        Command::Up(arguments) => up::run("up", &arguments)?,
+        Command::Chaos(arguments) => up::run("chaos", &arguments)?,
         Command::Test(arguments) => return test::run_test(&arguments),
         Command::Prepare(arguments) => prepare::run_prepare(&arguments)?,
         Command::Bench => {

@@ -1,4 +1,4 @@
-//! `cargo xtask up`: from a fresh machine to a working TaskMaster.
+//! `cargo xtask up` and `cargo xtask chaos`: from a fresh machine to a working TaskMaster, and to one that is broken.
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -6,37 +6,37 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use crate::client;
-use crate::process::{cargo, path_with, run, say};
+use crate::process::{self, cargo, path_with, say};
 use crate::setup::{self, Purpose};
 use crate::workspace::{examples, target};
 
-/// What `up` takes.
+/// What both take.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Build without optimisation: sooner there, slower.
     #[arg(long)]
     dev: bool,
 
-    /// For `taskmaster up`: --workers 3, --simulate, and so on.
+    /// For the command itself: --help lists them when it comes after `--`.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<String>,
 }
 
-/// Sets up, builds, and becomes `taskmaster up`, so that signals reach it.
+/// Sets up, builds, and becomes `taskmaster COMMAND`, so that signals reach it.
 ///
 /// # Errors
 /// When the set-up or the build fails, or the executable cannot be started.
-pub(crate) fn run_up(arguments: &Arguments) -> Result<()> {
+pub(crate) fn run(command: &str, arguments: &Arguments) -> Result<()> {
     setup::run(Purpose::Run)?;
     client::build()?;
     let profile = if arguments.dev { "dev" } else { "release" };
     say(format!(
         "building taskmaster ({profile}): some minutes at the first time"
     ));
-    run(cargo().args(["build", "--package", "taskmaster", "--profile", profile]))?;
+    process::run(cargo().args(["build", "--package", "taskmaster", "--profile", profile]))?;
     let folder = if arguments.dev { "debug" } else { "release" };
     let error = Command::new(target().join(folder).join("taskmaster"))
-        .arg("up")
+        .arg(command)
         .args(&arguments.arguments)
         // The examples' tasks call programs of the examples.
         .env("PATH", path_with(&examples().join("bin"))?)

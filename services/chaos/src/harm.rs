@@ -1,6 +1,5 @@
 //! Doing each kind of harm, undoing it, and waiting until the system works again.
 
-use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -8,7 +7,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
 use taskmaster_embedded::StopMode;
-use taskmaster_store::PgPool;
 use taskmaster_store::witness::{self, IdleConnections};
 use tokio::process::Command;
 use tokio::time::sleep;
@@ -26,8 +24,6 @@ const PATIENCE: Duration = Duration::from_secs(90);
 const LOOK: Duration = Duration::from_millis(10);
 /// How many connections are held.
 const CONNECTIONS: usize = 300;
-/// How large the disk is that output is stored on.
-const OUTPUT_DISK: &str = "size=256m";
 
 /// Who harms.
 pub(crate) struct Harm<'a> {
@@ -383,61 +379,4 @@ enum Link {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// A small disk of its own, mounted as long as this value lives.
-#[derive(Debug)]
-pub(crate) struct OutputDisk(PathBuf);
-
-impl OutputDisk {
-    /// Mounts it in `folder` and lets the Postgres there store output on it.
-    ///
-    /// # Errors
-    /// When this process may not mount, or Postgres not use it.
-    pub(crate) async fn mount(folder: &Path, pool: &PgPool) -> Result<Self> {
-        let point = folder.join("output-disk");
-        std::fs::create_dir_all(&point)?;
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", OUTPUT_DISK, "taskmaster-chaos"])
-            .arg(&point)
-            .output()
-            .await?;
-        if !mounted.status.success() {
-            bail!(
-                "cannot mount a disk to fill: {}",
-                String::from_utf8_lossy(&mounted.stderr).trim()
-            );
-        }
-        let disk = Self(point);
-        let space = disk.0.join("postgres");
-        std::fs::create_dir(&space)?;
-        // Postgres's user: the one that its data belongs to.
-        let data = std::fs::metadata(folder.join("postgres").join("data"))?;
-        let (user, group) = (
-            std::os::unix::fs::MetadataExt::uid(&data),
-            std::os::unix::fs::MetadataExt::gid(&data),
-        );
-        std::os::unix::fs::chown(&space, Some(user), Some(group))?;
-        let path = space.to_str().context("a path that is not UTF-8")?;
-        witness::keep_output_in(pool, path).await?;
-        Ok(disk)
-    }
-
-    /// The file that takes the room that is left.
-    fn filler(&self) -> PathBuf {
-        self.0.join("filler")
-    }
-}
-
-impl Drop for OutputDisk {
-    fn drop(&mut self) {
-        // Lazily: whoever still has a file open there keeps it.
-        let unmounted = std::process::Command::new("umount")
-            .arg("-l")
-            .arg(&self.0)
-            .status();
-        if !unmounted.is_ok_and(|status| status.success()) {
-            tracing::warn!("{} could not be unmounted", self.0.display());
-        }
-    }
 }

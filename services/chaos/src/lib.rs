@@ -6,6 +6,7 @@ mod harm;
 mod ledger;
 mod load;
 mod member;
+mod output_disk;
 mod proxy;
 mod report;
 mod system;
@@ -54,7 +55,8 @@ pub struct ChaosConfig {
     /// Only this kind of harm; may be given several times
     #[arg(long = "fault", value_enum, value_name = "KIND")]
     pub faults: Vec<Fault>,
-    /// An empty folder for everything, to look at afterwards; a temporary one unless told
+    /// An empty folder for everything, to look at afterwards; unless told a temporary one, which stays when something
+    /// was violated
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 }
@@ -80,6 +82,12 @@ pub async fn run(
     report.violations.extend(bad_stops);
     report.violations.extend(left_behind(&system.cookie).await);
     report.stale_results = stale_results(&mut system);
+    if !report.violations.is_empty() {
+        tell(format!(
+            "what everybody said is in {}",
+            system.keep_folder().display()
+        ));
+    }
     Ok(report)
 }
 

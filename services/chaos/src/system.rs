@@ -17,8 +17,8 @@ use taskmaster_store::{PgPool, StoreConfig};
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use crate::harm::OutputDisk;
 use crate::member::Member;
+use crate::output_disk::OutputDisk;
 use crate::proxy::Proxy;
 
 /// How many of each there are.
@@ -67,7 +67,7 @@ pub(crate) struct System {
     /// Where output is stored, if that can be filled.
     pub(crate) output_disk: Option<OutputDisk>,
     // Last: everything else is in it.
-    _temporary: Option<TempDir>,
+    temporary: Option<TempDir>,
 }
 
 impl System {
@@ -123,7 +123,7 @@ impl System {
             cookie: Uuid::now_v7().to_string(),
             folder,
             output_disk: None,
-            _temporary: temporary,
+            temporary,
         };
         for number in 1..=COORDINATORS {
             let name = format!("coordinator-{number}");
@@ -191,6 +191,12 @@ impl System {
     pub(crate) async fn mount_output_disk(&mut self) -> Result<()> {
         self.output_disk = Some(OutputDisk::mount(&self.folder, &self.pool).await?);
         Ok(())
+    }
+
+    /// Leaves the folder with all logs where it is.
+    pub(crate) fn keep_folder(&mut self) -> &Path {
+        drop(self.temporary.take().map(TempDir::keep));
+        &self.folder
     }
 
     /// Every link.

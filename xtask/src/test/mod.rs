@@ -3,6 +3,7 @@
 //! All parts run even when one fails. The last line counts: `N passed, N failed`, and `, N skipped` when something was.
 
 mod browser;
+mod chaos;
 mod checks;
 mod rust;
 mod tally;
@@ -46,6 +47,8 @@ enum Part {
     Deny,
     /// The dashboard in a real browser, against the whole system.
     Browser,
+    /// A minute of `taskmaster chaos`: nothing is lost while everything is broken in turn.
+    Chaos,
 }
 
 impl Part {
@@ -60,6 +63,7 @@ impl Part {
             Self::Docs => Ok(Tally::check(checks::docs())),
             Self::Deny => Ok(Tally::check(checks::deny())),
             Self::Browser => browser::run(),
+            Self::Chaos => Ok(Tally::check(chaos::run())),
         }
     }
 }
