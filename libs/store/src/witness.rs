@@ -187,18 +187,6 @@ impl IdleConnections {
         Self(connections)
     }
 
-    /// How many there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// Closes them.
     pub async fn close(self) {
         for connection in self.0 {
@@ -208,7 +196,7 @@ impl IdleConnections {
     }
 }
 
-/// Moves today's and tomorrow's output to a folder of its own, that can be filled. `folder` is on Postgres's machine,
+/// Moves every partition of the output to a folder of its own, that can be filled. `folder` is on Postgres's machine,
 /// empty, and its user's.
 ///
 /// # Errors

@@ -8,7 +8,7 @@ use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgPool};
 
-use crate::random_name;
+use crate::{eventually, random_name};
 
 /// A fresh database with the newest schema. Dropped with this.
 #[derive(Debug)]
@@ -90,4 +90,25 @@ async fn execute(server: &PgConnectOptions, statement: String) -> Result<()> {
         .execute(&mut connection)
         .await?;
     Ok(connection.close().await?)
+}
+
+/// Waits until `count` statements in this database wait for locks.
+///
+/// # Errors
+/// When Postgres is away, or so many never wait.
+pub async fn until_waiting(pool: &PgPool, count: i64) -> Result<()> {
+    eventually(&format!("{count} statements wait for locks"), async || {
+        let waiting: i64 = sqlx::query_scalar(
+            "select count(*) from pg_stat_activity
+             where datname = current_database() and wait_event_type = 'Lock'",
+        )
+        .fetch_one(pool)
+        .await?;
+        Ok(if waiting >= count {
+            Ok(())
+        } else {
+            Err(waiting.to_string())
+        })
+    })
+    .await
 }

@@ -9,7 +9,7 @@ mod stack;
 
 pub use api::{Api, Events};
 pub use broker::{amqp_url, random_prefix};
-pub use database::TestDatabase;
+pub use database::{TestDatabase, until_waiting};
 pub use process::Process;
 pub use servers::PrivateServers;
 pub use stack::{Stack, eventually};

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use taskmaster_broker::{EventPublisher, TaskEvent};
-use taskmaster_core::{Outcome, RetryPolicy, TaskLease, TaskStatus, Verdict, verdict};
+use taskmaster_core::{Outcome, RetryPolicy, TaskLease, TaskStatus, Verdict, protocol, verdict};
 use taskmaster_runtime::Backoff;
 use taskmaster_store::finish::{self, Ended, Finish};
 use taskmaster_store::output::{self, Stream};
@@ -248,15 +248,16 @@ impl Reporter {
     }
 
     fn not_handed_back(&self, started: &Started) -> Finish {
-        let (outcome, status, message) = if started.max_attempts == 1 {
+        let outcome = protocol::not_handed_back(started.max_attempts);
+        let (status, message) = if outcome == Outcome::Lost {
             let message = format!(
                 "worker {} stopped before the command had ended, and a task with one attempt is not started again",
                 self.worker_name
             );
-            (Outcome::Lost, TaskStatus::Failed, message)
+            (TaskStatus::Failed, message)
         } else {
             let message = "cancelled while it ran".to_owned();
-            (Outcome::Cancelled, TaskStatus::Cancelled, message)
+            (TaskStatus::Cancelled, message)
         };
         Finish {
             task: started.task,

@@ -7,9 +7,10 @@ use rand::seq::SliceRandom;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use taskmaster_store::PgPool;
 use taskmaster_store::submit::{submit_keyed, submit_keyed_again};
+use taskmaster_testkit::until_waiting;
 
 use crate::keys::{Lot, keyed, stored};
-use crate::support::{somebody_waits, tasks, wait_for_locks};
+use crate::support::{somebody_waits, tasks};
 
 const AT_ONCE: usize = 8;
 
@@ -143,7 +144,7 @@ async fn batches_with_the_same_keys_never_wait_in_a_circle(pool: PgPool) {
         let pool = pool.clone();
         tokio::spawn(async move { submit_keyed(&pool, lot.batch()).await })
     });
-    wait_for_locks(&pool, 2).await;
+    until_waiting(&pool, 2).await.unwrap();
     holder.rollback().await.unwrap();
     let mut accepted = 0;
     for submitted in waiting {

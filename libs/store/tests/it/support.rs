@@ -10,6 +10,7 @@ use taskmaster_store::finish::Finish;
 use taskmaster_store::start::Holder;
 use taskmaster_store::workers::Registration;
 use taskmaster_store::{PgPool, StoreConfig, Task, claim, start, stats, submit, tasks, workers};
+use taskmaster_testkit::until_waiting;
 use uuid::Uuid;
 
 /// The schema that each test's database begins with: without the partitions that the migration makes at once, which
@@ -216,28 +217,7 @@ pub(crate) async fn assert_counts_are_exact(pool: &PgPool) {
 
 /// Returns once some statement in this test's database waits for a lock.
 pub(crate) async fn somebody_waits(pool: &PgPool) {
-    wait_for_locks(pool, 1).await;
-}
-
-/// Returns once `count` statements in this test's database wait for locks.
-pub(crate) async fn wait_for_locks(pool: &PgPool, count: i64) {
-    let waits = async {
-        loop {
-            let waiting: i64 = sqlx::query_scalar(
-                "select count(*) from pg_stat_activity
-                 where datname = current_database() and wait_event_type = 'Lock'",
-            )
-            .fetch_one(pool)
-            .await
-            .unwrap();
-            if waiting >= count {
-                return;
-            }
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), waits)
-        .await
-        .expect("nobody waited");
+    until_waiting(pool, 1).await.unwrap();
 }
 
 /// This test's database as a service is told of it.

@@ -15,7 +15,7 @@ use taskmaster_testkit::{TestDatabase, amqp_url, random_prefix};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use crate::answer::{Answer, Events, PATIENCE};
+use crate::answer::{Answer, Events};
 
 /// An API under test.
 pub(crate) struct TestApi {
@@ -117,27 +117,6 @@ pub(crate) fn config(postgres: &str, amqp: &str) -> ApiConfig {
         listen: "127.0.0.1:0".parse().unwrap(),
         allowed_hosts: vec!["tasks.example.com".parse().unwrap()],
     }
-}
-
-/// Returns once `count` statements wait for locks in this database.
-pub(crate) async fn until_waiting(pool: &PgPool, count: i64) {
-    let waits = async {
-        loop {
-            let (waiting,): (i64,) = taskmaster_testkit::sqlx::query_as(
-                "select count(*) from pg_stat_activity
-                 where datname = current_database() and wait_event_type = 'Lock'",
-            )
-            .fetch_one(pool)
-            .await
-            .unwrap();
-            if waiting >= count {
-                return;
-            }
-        }
-    };
-    tokio::time::timeout(PATIENCE, waits)
-        .await
-        .expect("nobody waited");
 }
 
 /// A port that nobody listens on.

@@ -3,9 +3,10 @@
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
+use taskmaster_testkit::until_waiting;
 
 use crate::answer::Answer;
-use crate::api::{TestApi, until_waiting};
+use crate::api::TestApi;
 use crate::bad_input::refused;
 use crate::stand_in::StandIn;
 
@@ -211,7 +212,7 @@ async fn when_nobody_heard_the_first_answer() {
         let (api, body) = (api.clone(), body.clone());
         async move { post(&api, PATHS[0], "key", &body).await }
     });
-    until_waiting(api.pool(), 1).await;
+    until_waiting(api.pool(), 1).await.unwrap();
     unheard.abort();
     assert!(unheard.await.is_err_and(|error| error.is_cancelled()));
     holder.commit().await.unwrap();

@@ -1,8 +1,9 @@
 //! Without Postgres every answer is a clear 503 that gives nothing away; without RabbitMQ almost everything works.
 
 use serde_json::json;
+use taskmaster_testkit::until_waiting;
 
-use crate::api::{TestApi, until_waiting};
+use crate::api::TestApi;
 
 #[tokio::test]
 async fn without_postgres() {
@@ -60,7 +61,7 @@ async fn without_a_connection_to_postgres_that_is_free() {
         .unwrap();
     let submit = || api.post("/api/v1/tasks", json!({"command": "date"}));
     let one_too_many = async {
-        until_waiting(api.pool(), 5).await;
+        until_waiting(api.pool(), 5).await.unwrap();
         let answer = submit().await;
         holder.commit().await.unwrap();
         answer
