@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use lapin::ErrorKind;
+use lapin::protocol::{AMQPErrorKind, AMQPHardError};
 
 /// An error of this crate. Each is one line that can be shown as it is.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -58,6 +59,17 @@ pub enum Error {
         /// The queue.
         queue: String,
     },
+    /// RabbitMQ has the queue in its books and not in its storage. Known of quorum queues that were declared moments
+    /// before RabbitMQ was killed. Only deleting the queue helps, which is for a person to decide: in a cluster the
+    /// queue's messages may come back with another node.
+    #[error(
+        "RabbitMQ cannot use its own queue {queue} any more: if this lasts, \
+         `taskmaster doctor --repair` deletes it and declares it again"
+    )]
+    QueueBroken {
+        /// The queue.
+        queue: String,
+    },
     /// A message that had to be stored was not confirmed.
     #[error("RabbitMQ did not take a message for {queue}")]
     NotTaken {
@@ -75,6 +87,16 @@ pub enum Error {
 impl From<lapin::Error> for Error {
     fn from(error: lapin::Error) -> Self {
         Self::Amqp(reason(&error))
+    }
+}
+
+/// Whether RabbitMQ itself failed at what it was asked to do (`541 INTERNAL_ERROR`).
+pub(crate) fn is_internal(error: &lapin::Error) -> bool {
+    match error.kind() {
+        ErrorKind::ProtocolError(error) => {
+            *error.kind() == AMQPErrorKind::Hard(AMQPHardError::INTERNALERROR)
+        }
+        _ => false,
     }
 }
 

@@ -10,6 +10,7 @@ use lapin::{BasicProperties, Channel, Connection, Consumer};
 
 use crate::confirmed::{ConfirmedPublisher, Outgoing};
 use crate::connection::{Frames, answered, close, open};
+use crate::error::is_internal;
 use crate::topology::{declare_rejected, declare_shared, short};
 use crate::{BrokerConfig, Delivery, Error, Names, rejection};
 
@@ -196,6 +197,12 @@ async fn consume(connection: &Connection, names: &Names) -> Result<(Channel, Con
     let options = BasicConsumeOptions::default();
     let consumer = channel
         .basic_consume(queue, "".into(), options, FieldTable::default())
-        .await?;
+        .await
+        .map_err(|error| match is_internal(&error) {
+            true => Error::QueueBroken {
+                queue: names.submissions(),
+            },
+            false => error.into(),
+        })?;
     Ok((channel, consumer))
 }

@@ -194,6 +194,18 @@ impl RabbitMq {
         self.end(Signal::KILL).await;
     }
 
+    /// Kills the node and removes everything that it has stored: queues, messages, users. The next
+    /// [`restart`](Self::restart) begins with an empty RabbitMQ that knows our user, as after the loss of its disk.
+    ///
+    /// # Errors
+    ///
+    /// When its data cannot be removed.
+    pub async fn wipe(&self) -> Result<(), Error> {
+        let _turn = self.turn.lock().await;
+        self.end(Signal::KILL).await;
+        std::fs::remove_dir_all(self.folder.join(DATA)).map_err(Error::io("removing its data"))
+    }
+
     /// Starts it again on the same port and data; stops it first when it runs.
     ///
     /// # Errors

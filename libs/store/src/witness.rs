@@ -176,15 +176,12 @@ pub async fn terminate_backends(pool: &PgPool) -> Result<i64> {
 pub struct IdleConnections(Vec<PgConnection>);
 
 impl IdleConnections {
-    /// Opens up to `limit`, until Postgres refuses more.
+    /// Opens up to `limit`, as many as Postgres lets in.
     pub async fn open(config: &StoreConfig, limit: usize) -> Self {
-        let mut connections = Vec::new();
-        while connections.len() < limit
-            && let Ok(connection) = config.connect().await
-        {
-            connections.push(connection);
-        }
-        Self(connections)
+        // Side by side: each takes a while, and those that are refused stay out.
+        let opening = (0..limit).map(|_| config.connect());
+        let opened = futures_util::future::join_all(opening).await;
+        Self(opened.into_iter().flatten().collect())
     }
 
     /// Closes them.

@@ -42,6 +42,8 @@ pub enum Fault {
     RabbitmqRestarted,
     /// SIGKILL RabbitMQ, start it again
     RabbitmqKilled,
+    /// SIGKILL RabbitMQ and remove all that it has stored, start it again
+    RabbitmqWiped,
     /// Delete every queue
     QueuesDeleted,
     /// Stop Postgres (fast) and start it again
@@ -58,7 +60,7 @@ pub enum Fault {
 
 impl Fault {
     /// Every kind.
-    pub(crate) const ALL: [Self; 21] = [
+    pub(crate) const ALL: [Self; 22] = [
         Self::WorkerKilled,
         Self::WorkerHangs,
         Self::WorkerRestarted,
@@ -74,6 +76,7 @@ impl Fault {
         Self::SubmissionsCut,
         Self::RabbitmqRestarted,
         Self::RabbitmqKilled,
+        Self::RabbitmqWiped,
         Self::QueuesDeleted,
         Self::PostgresRestarted,
         Self::PostgresCrashed,
@@ -100,6 +103,9 @@ impl Fault {
             Self::SubmissionsCut => "lose the answers to submissions, HTTP and AMQP",
             Self::RabbitmqRestarted => "stop RabbitMQ and start it again",
             Self::RabbitmqKilled => "SIGKILL RabbitMQ, start it again",
+            Self::RabbitmqWiped => {
+                "SIGKILL RabbitMQ and remove all that it has stored, start it again"
+            }
             Self::QueuesDeleted => "delete every queue",
             Self::PostgresRestarted => "stop Postgres (fast) and start it again",
             Self::PostgresCrashed => "stop Postgres (immediate) and start it again",
@@ -114,7 +120,7 @@ impl Fault {
         match self {
             Self::WorkerKilled => "from the kill until all that it held was given back",
             Self::CoordinatorKilled | Self::CoordinatorHangs => {
-                "from the signal until a task that was submitted after it runs"
+                "from the signal until tasks that are submitted after it run"
             }
             Self::ApiKilled => "from its start until it is ready",
             Self::WorkerHangs
@@ -124,7 +130,7 @@ impl Fault {
             | Self::BothLinksCut
             | Self::LinksDelayed
             | Self::LinksSilent => "from the end of it until that worker runs a task again",
-            _ => "from the end of it until a task that was submitted after that runs",
+            _ => "from the end of it until tasks that are submitted after that run",
         }
     }
 }

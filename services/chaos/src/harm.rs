@@ -1,7 +1,6 @@
-//! Doing each kind of harm, undoing it, and waiting until the system works again.
+//! Doing each kind of harm, and undoing it.
 
 use std::process::Stdio;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -12,16 +11,16 @@ use tokio::process::Command;
 use tokio::time::sleep;
 
 use crate::fault::{Fault, Schedule};
-use crate::ledger::{Ledger, Run};
+use crate::ledger::Ledger;
 use crate::load::Load;
 use crate::proxy::Condition;
+use crate::recover::{LOOK, PATIENCE};
 use crate::system::{HEARTBEAT_TIMEOUT, Node, System};
 use crate::work::number_of;
 
-/// How long anything may take to work again.
-const PATIENCE: Duration = Duration::from_secs(90);
-/// How often that is looked at.
-const LOOK: Duration = Duration::from_millis(10);
+/// RabbitMQ itself loses a quorum queue that is younger than that when it is killed: it has it in its books and not in
+/// its storage (docs/guarantees.md).
+const QUEUES_SETTLE: Duration = Duration::from_secs(2);
 /// How many connections are held.
 const CONNECTIONS: usize = 300;
 
@@ -62,7 +61,7 @@ impl Harm<'_> {
                 let leader = self.leader().await?;
                 let process = &mut self.system.coordinators[leader].process;
                 process.end(Signal::KILL).await?;
-                let recovered = self.until_new_task_runs().await;
+                let recovered = self.until_new_tasks_run().await;
                 self.system.coordinators[leader].process.start()?;
                 recovered
             }
@@ -71,7 +70,7 @@ impl Harm<'_> {
                 self.system.coordinators[leader]
                     .process
                     .signal(Signal::STOP)?;
-                let recovered = self.until_new_task_runs().await;
+                let recovered = self.until_new_tasks_run().await;
                 self.system.coordinators[leader]
                     .process
                     .signal(Signal::CONT)?;
@@ -106,31 +105,33 @@ impl Harm<'_> {
             Fault::RabbitmqRestarted => {
                 self.system.rabbitmq.stop().await;
                 self.system.rabbitmq.restart().await?;
-                self.until_new_task_runs().await
+                self.until_new_tasks_run().await
             }
             Fault::RabbitmqKilled => {
+                sleep(QUEUES_SETTLE).await;
                 self.system.rabbitmq.kill().await;
                 self.system.rabbitmq.restart().await?;
-                self.until_new_task_runs().await
+                self.until_new_tasks_run().await
             }
+            Fault::RabbitmqWiped => self.wipe_rabbitmq().await,
             Fault::QueuesDeleted => self.delete_queues().await,
             Fault::PostgresRestarted => self.restart_postgres(StopMode::Fast).await,
             Fault::PostgresCrashed => self.restart_postgres(StopMode::Immediate).await,
             Fault::BackendsKilled => {
                 witness::terminate_backends(&self.system.pool).await?;
-                self.until_new_task_runs().await
+                self.until_new_tasks_run().await
             }
             Fault::ConnectionsHeld => {
                 let held = IdleConnections::open(&self.system.store, CONNECTIONS).await;
                 sleep(Duration::from_secs(2)).await;
                 held.close().await;
-                self.until_new_task_runs().await
+                self.until_new_tasks_run().await
             }
             Fault::OutputDiskFull => self.fill_output_disk().await,
         }
     }
 
-    fn worker(&self, worker: usize) -> &Node {
+    pub(crate) fn worker(&self, worker: usize) -> &Node {
         &self.system.workers[worker]
     }
 
@@ -226,7 +227,7 @@ impl Harm<'_> {
             }
             sleep(Duration::from_millis(120)).await;
         }
-        self.until_new_task_runs().await
+        self.until_new_tasks_run().await
     }
 
     async fn cut_submissions(&mut self) -> Result<Duration> {
@@ -240,7 +241,7 @@ impl Harm<'_> {
             links().for_each(|link| link.set(Condition::Up));
             sleep(Duration::from_millis(100)).await;
         }
-        self.until_new_task_runs().await
+        self.until_new_tasks_run().await
     }
 
     async fn delete_queues(&mut self) -> Result<Duration> {
@@ -252,14 +253,23 @@ impl Harm<'_> {
             .collect();
         taskmaster_broker::delete_queues(&self.system.broker, &workers).await?;
         let deleted = Instant::now();
-        let recovered = self.until_new_task_runs().await;
+        let recovered = self.until_new_tasks_run().await;
         self.publish_lost(deleted).await?;
+        recovered
+    }
+
+    async fn wipe_rabbitmq(&mut self) -> Result<Duration> {
+        self.system.rabbitmq.wipe().await?;
+        let wiped = Instant::now();
+        self.system.rabbitmq.restart().await?;
+        let recovered = self.until_new_tasks_run().await;
+        self.publish_lost(wiped).await?;
         recovered
     }
 
     /// A producer's part: what was in a queue that is gone was confirmed by RabbitMQ, and not accepted by us. What is
     /// there already is recognized by its key.
-    async fn publish_lost(&self, deleted: Instant) -> Result<()> {
+    async fn publish_lost(&self, gone: Instant) -> Result<()> {
         let mut known: Vec<u64> = Vec::new();
         for live in witness::live(&self.system.pool).await? {
             known.extend(number_of(&live.command));
@@ -271,7 +281,7 @@ impl Harm<'_> {
         let submitted = self.load.submitted();
         let lost = submitted
             .iter()
-            .filter(|(_, submitted)| submitted.at < deleted && submitted.accepted)
+            .filter(|(_, submitted)| submitted.at < gone && submitted.accepted)
             .map(|(number, _)| *number)
             .filter(|number| known.binary_search(number).is_err());
         self.load.publish_again(lost);
@@ -283,7 +293,7 @@ impl Harm<'_> {
         let down = Duration::from_millis(self.schedule.millis(0, 2000));
         sleep(down).await;
         self.system.postgres.restart().await?;
-        self.until_new_task_runs().await
+        self.until_new_tasks_run().await
     }
 
     async fn fill_output_disk(&mut self) -> Result<Duration> {
@@ -301,9 +311,9 @@ impl Harm<'_> {
         }
         sleep(Duration::from_secs(3)).await;
         // Tasks go on while output cannot be stored.
-        self.until_new_task_runs().await?;
+        self.until_new_tasks_run().await?;
         std::fs::remove_file(&filler)?;
-        self.until_new_task_runs().await
+        self.until_new_tasks_run().await
     }
 
     /// Undoes whatever was done when a kind of harm could not be carried through.
@@ -330,44 +340,6 @@ impl Harm<'_> {
             }
         }
         Ok(())
-    }
-
-    /// Waits until a task runs that was submitted after now.
-    async fn until_new_task_runs(&self) -> Result<Duration> {
-        let since = Instant::now();
-        let is_new = |run: &Run| {
-            let submitted = self.load.submitted_at(run.number);
-            submitted.is_some_and(|at| at >= since)
-        };
-        self.until_runs(since, is_new, "no task that was submitted after it")
-            .await
-    }
-
-    /// Waits until that worker runs a task.
-    async fn until_worker_runs(&self, worker: usize) -> Result<Duration> {
-        let name = self.worker(worker).process.name();
-        let is_there = |run: &Run| run.worker == name;
-        self.until_runs(Instant::now(), is_there, &format!("nothing at {name}"))
-            .await
-    }
-
-    async fn until_runs(
-        &self,
-        since: Instant,
-        is_such: impl Fn(&Run) -> bool,
-        nothing: &str,
-    ) -> Result<Duration> {
-        let start = self.ledger.len();
-        loop {
-            if let Some(seen) = self.ledger.any_since(start, &is_such) {
-                return Ok(seen.duration_since(since));
-            }
-            if since.elapsed() > PATIENCE {
-                let republished = self.load.counters.republished.load(Ordering::Relaxed);
-                bail!("{nothing} ran within {PATIENCE:?} (published again: {republished})");
-            }
-            sleep(LOOK).await;
-        }
     }
 }
 

@@ -95,14 +95,15 @@ impl Ledger {
         self.lock().runs.len()
     }
 
-    /// Whether one from the `start`th on is such.
-    pub(crate) fn any_since(
+    /// When the first such one was seen since then.
+    pub(crate) fn first_since(
         &self,
-        start: usize,
+        since: Instant,
         is_such: impl Fn(&Run) -> bool,
     ) -> Option<Instant> {
         let lines = self.lock();
-        let found = lines.runs.iter().skip(start).find(|run| is_such(run));
+        let start = lines.runs.partition_point(|run| run.seen < since);
+        let found = lines.runs[start..].iter().find(|run| is_such(run));
         found.map(|run| run.seen)
     }
 

@@ -8,6 +8,7 @@ mod load;
 mod member;
 mod output_disk;
 mod proxy;
+mod recover;
 mod report;
 mod system;
 mod verify;

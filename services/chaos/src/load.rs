@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use crate::work::{Kind, Work, work};
+use crate::work::{Kind, PROBES, Work, work};
 
 /// How long an answer over HTTP may take before it counts as lost.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -57,6 +57,7 @@ pub(crate) struct Load {
     wrong: Arc<Mutex<Vec<String>>>,
     pub(crate) counters: Arc<Counters>,
     messages: mpsc::UnboundedSender<u64>,
+    probed: Arc<AtomicU64>,
     tracker: TaskTracker,
 }
 
@@ -80,6 +81,7 @@ impl Load {
             wrong: Arc::default(),
             counters: Arc::default(),
             messages,
+            probed: Arc::default(),
             tracker: TaskTracker::new(),
         };
         tokio::spawn(
@@ -95,15 +97,29 @@ impl Load {
         tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
         let mut number = 0;
         while stop.run_until_cancelled(tick.tick()).await.is_some() {
-            self.note(number);
-            // A task that is to be cancelled has to be known by its id, which only HTTP tells.
-            if number.is_multiple_of(2) || work(self.seed, number).kind == Kind::Cancelled {
-                let load = self.clone();
-                self.tracker.spawn(async move { load.post(number).await });
-            } else {
-                self.messages.send(number).ok();
-            }
+            self.submit(number);
             number += 1;
+        }
+    }
+
+    /// Submits two tasks now, the first by HTTP and the second by AMQP, that go ahead of all others.
+    pub(crate) fn probe(&self) -> [u64; 2] {
+        let first = PROBES + 2 * self.probed.fetch_add(1, Ordering::Relaxed);
+        let probes = [first, first + 1];
+        for number in probes {
+            self.submit(number);
+        }
+        probes
+    }
+
+    fn submit(&self, number: u64) {
+        self.note(number);
+        // A task that is to be cancelled has to be known by its id, which only HTTP tells.
+        if number.is_multiple_of(2) || work(self.seed, number).kind == Kind::Cancelled {
+            let load = self.clone();
+            self.tracker.spawn(async move { load.post(number).await });
+        } else {
+            self.messages.send(number).ok();
         }
     }
 
@@ -157,11 +173,6 @@ impl Load {
     /// Everything that was submitted, by its number.
     pub(crate) fn submitted(&self) -> BTreeMap<u64, Submitted> {
         self.lock().clone()
-    }
-
-    /// When a submission was first tried.
-    pub(crate) fn submitted_at(&self, number: u64) -> Option<Instant> {
-        self.lock().get(&number).map(|submitted| submitted.at)
     }
 
     /// What identifies a submission, however often it is made.

@@ -3,6 +3,7 @@
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
+use taskmaster_core::MAX_PRIORITY;
 
 use crate::system::LEDGER;
 
@@ -36,10 +37,15 @@ pub(crate) struct Work {
     pub(crate) body: Value,
 }
 
+/// Submissions from this number on end at once and go ahead of all others: by them it is seen whether the system works,
+/// however much waits.
+pub(crate) const PROBES: u64 = 1 << 40;
+
 /// Submission number `number` of the run with this seed: always the same.
 pub(crate) fn work(seed: u64, number: u64) -> Work {
     let mut random = StdRng::seed_from_u64(seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let kind = match random.random_range(0..100) {
+        _ if number >= PROBES => Kind::Quick,
         0..64 => Kind::Quick,
         64..80 => Kind::Slow,
         80..84 => Kind::Fails,
@@ -72,6 +78,9 @@ pub(crate) fn work(seed: u64, number: u64) -> Work {
         "n={number}\necho S $n {line} $TASKMASTER_ATTEMPT $TASKMASTER_WORKER >> ${LEDGER}\n{does}\ncode=$?\necho E {line} >> ${LEDGER}\nexit $code"
     );
     let mut body = json!({"command": command, "max_attempts": max_attempts});
+    if number >= PROBES {
+        body["priority"] = MAX_PRIORITY.into();
+    }
     if kind == Kind::Overruns {
         body["timeout_seconds"] = 1.into();
     }

@@ -26,6 +26,7 @@ pub async fn run(
     shutdown: CancellationToken,
 ) {
     let mut backoff = Backoff::default();
+    let mut said = String::new();
     while !shutdown.is_cancelled() {
         let intake = Intake {
             pool: &pool,
@@ -33,12 +34,12 @@ pub async fn run(
             shutdown: &shutdown,
         };
         if let Err(error) = intake.take(&config, &mut backoff).await {
-            if backoff.is_fresh() {
-                tracing::warn!(
-                    error = format!("{error:#}"),
-                    "the intake from AMQP stopped, will begin again"
-                );
+            let error = format!("{error:#}");
+            // Once, and again when there is another reason.
+            if backoff.is_fresh() || error != said {
+                tracing::warn!(error, "the intake from AMQP stopped, will begin again");
             }
+            said = error;
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 () = backoff.wait() => {}
@@ -62,6 +63,9 @@ impl Intake<'_> {
             return Ok(());
         };
         let mut consumer = consumer?;
+        if !backoff.is_fresh() {
+            tracing::info!("the intake from AMQP goes on");
+        }
         // Between two batches only: one that was begun is committed and acknowledged, or it would come again, and the
         // tasks of messages without an id with new ids.
         while let Some(batch) = self
