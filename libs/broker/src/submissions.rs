@@ -1,12 +1,14 @@
 //! The coordinator's side of the queue where AMQP producers publish tasks.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt};
 use lapin::message::Delivery as Received;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Connection, Consumer};
+use tokio::time::timeout;
 
 use crate::confirmed::{ConfirmedPublisher, Outgoing};
 use crate::connection::{Frames, answered, close, open};
@@ -16,6 +18,9 @@ use crate::{BrokerConfig, Delivery, Error, Names, rejection};
 
 /// How many submissions may be here without an acknowledgement. They wait, each up to its message size, in memory.
 const PREFETCH: u16 = 100;
+
+/// How long nothing may come before it is consumed anew.
+const IDLE: Duration = Duration::from_secs(2);
 
 /// A message that a producer published, not acknowledged yet.
 #[derive(Debug)]
@@ -73,7 +78,13 @@ impl SubmissionConsumer {
         let names = config.names();
         let name = "taskmaster coordinator: submissions";
         let connection = open(config, name, Frames::AsOffered).await?;
-        let (channel, consumer) = answered(config, consume(&connection, &names)).await?;
+        let consuming = async {
+            let channel = connection.create_channel().await?;
+            declare_shared(&channel, &names).await?;
+            let consumer = consume(&channel, &names).await?;
+            Ok((channel, consumer))
+        };
+        let (channel, consumer) = answered(config, consuming).await?;
         let name = "taskmaster coordinator: rejected submissions";
         let rejects = ConfirmedPublisher::new(config.clone(), name, Frames::AsOffered);
         Ok(Self {
@@ -93,11 +104,14 @@ impl SubmissionConsumer {
     /// # Errors
     /// When the connection or channel closed or the queue was deleted.
     pub async fn next_batch(&mut self, max: usize) -> Result<Vec<Submission>, Error> {
-        let ended = || Error::ConsumerEnded {
-            queue: self.names.submissions(),
+        let first = loop {
+            match timeout(IDLE, self.consumer.next()).await {
+                Ok(delivery) => break delivery.ok_or_else(|| self.ended())??,
+                Err(_) => self.renew().await?,
+            }
         };
         let mut batch = Vec::new();
-        let mut next = Some(self.consumer.next().await.ok_or_else(ended)??);
+        let mut next = Some(first);
         while let Some(delivery) = next.take() {
             self.outstanding.insert(delivery.delivery_tag);
             batch.push(Submission::from(delivery));
@@ -106,6 +120,29 @@ impl SubmissionConsumer {
             }
         }
         Ok(batch)
+    }
+
+    /// Consumes anew, on another channel. RabbitMQ 3.10 does not tell a consumer that its queue was deleted when it is
+    /// declared again in the same moment: it counts the consumer as one of the new queue and gives it nothing.
+    async fn renew(&mut self) -> Result<(), Error> {
+        // What is here can only be acknowledged on the channel on which it came.
+        if !self.outstanding.is_empty() {
+            return Ok(());
+        }
+        let renewed = async {
+            self.channel.close(200, "OK".into()).await?;
+            let channel = self.connection.create_channel().await?;
+            let consumer = consume(&channel, &self.names).await?;
+            Ok((channel, consumer))
+        };
+        (self.channel, self.consumer) = answered(self.rejects.config(), renewed).await?;
+        Ok(())
+    }
+
+    fn ended(&self) -> Error {
+        Error::ConsumerEnded {
+            queue: self.names.submissions(),
+        }
     }
 
     /// Whether what was received can still be acknowledged, as far as is known without asking.
@@ -187,15 +224,13 @@ impl SubmissionConsumer {
     }
 }
 
-async fn consume(connection: &Connection, names: &Names) -> Result<(Channel, Consumer), Error> {
-    let channel = connection.create_channel().await?;
-    declare_shared(&channel, names).await?;
+async fn consume(channel: &Channel, names: &Names) -> Result<Consumer, Error> {
     channel
         .basic_qos(PREFETCH, BasicQosOptions::default())
         .await?;
     let queue = short(&names.submissions())?;
     let options = BasicConsumeOptions::default();
-    let consumer = channel
+    channel
         .basic_consume(queue, "".into(), options, FieldTable::default())
         .await
         .map_err(|error| match is_internal(&error) {
@@ -203,6 +238,5 @@ async fn consume(connection: &Connection, names: &Names) -> Result<(Channel, Con
                 queue: names.submissions(),
             },
             false => error.into(),
-        })?;
-    Ok((channel, consumer))
+        })
 }

@@ -1,6 +1,7 @@
 //! From AMQP producers to the coordinator.
 
 use lapin::BasicProperties;
+use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use taskmaster_broker::{
     Delivery, Error, NewSubmission, Submission, SubmissionConsumer, SubmissionPublisher,
@@ -149,6 +150,61 @@ async fn deleted_queues_are_made_again() {
     assert_eq!(bodies(&batch), ["b"]);
     consumer.ack(&batch).await.unwrap();
     consumer.close().await;
+    fleet.clean_up(&[]).await;
+}
+
+/// RabbitMQ does not always tell the consumer then, so that it would wait for ever.
+#[tokio::test]
+async fn a_queue_that_is_deleted_and_declared_again_in_one_moment_is_consumed_again() {
+    let fleet = Fleet::new().await;
+    let queue = fleet.names.submissions();
+    for _ in 0..3 {
+        let mut consumer = SubmissionConsumer::connect(&fleet.config).await.unwrap();
+        let arguments = || {
+            let mut arguments = FieldTable::default();
+            arguments.insert(
+                "x-queue-type".into(),
+                AMQPValue::LongString("quorum".into()),
+            );
+            arguments.insert("x-delivery-limit".into(), 1000.into());
+            arguments.insert(
+                "x-dead-letter-exchange".into(),
+                AMQPValue::LongString("".into()),
+            );
+            let rejected = fleet.names.rejected();
+            arguments.insert(
+                "x-dead-letter-routing-key".into(),
+                AMQPValue::LongString(rejected.into()),
+            );
+            arguments
+        };
+        let deleting = fleet
+            .channel
+            .queue_delete(queue.as_str().into(), QueueDeleteOptions::default());
+        let declaring = fleet.channel.queue_declare(
+            queue.as_str().into(),
+            QueueDeclareOptions::durable(),
+            arguments(),
+        );
+        let (deleted, declared) = futures_util::join!(deleting, declaring);
+        deleted.unwrap();
+        declared.unwrap();
+        submit(&fleet, &["a"]).await;
+        let received = async {
+            loop {
+                match consumer.next_batch(10).await {
+                    Ok(batch) => return batch,
+                    Err(_) => {
+                        consumer = SubmissionConsumer::connect(&fleet.config).await.unwrap();
+                    }
+                }
+            }
+        };
+        let batch = soon("the submission", received).await;
+        assert_eq!(bodies(&batch), ["a"]);
+        consumer.ack(&batch).await.unwrap();
+        consumer.close().await;
+    }
     fleet.clean_up(&[]).await;
 }
 
