@@ -31,7 +31,7 @@ fn task(number: usize, ledger: &Path) -> Value {
         "echo $TASKMASTER_TASK_ID >> {}; sleep 0.{milliseconds:03}",
         ledger.display()
     );
-    json!({"command": command, "max_attempts": if number % 2 == 0 { 1 } else { 3 }})
+    json!({"command": command, "max_attempts": if number.is_multiple_of(2) { 1 } else { 3 }})
 }
 
 /// Submits batch after batch until `over`, each when the last but one is through. Returns the ids.
