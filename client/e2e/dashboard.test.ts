@@ -130,6 +130,22 @@ test("the fleet grows from 3 to 5 and shrinks to 2", async () => {
   expect(await online().count()).toBe(2);
 });
 
+test("one worker is drained and stays away, until the fleet grows again", async () => {
+  const [drained, other] = await workers();
+  if (drained === undefined || other === undefined) throw new Error("two workers are not online");
+  await page.getByRole("button", { name: `Drain ${drained.name}`, exact: true }).click();
+  await screenshot(page, "drain");
+  await page.getByRole("button", { name: "Drain worker", exact: true }).click();
+  await page.getByRole("alertdialog").waitFor({ state: "detached" });
+  await seen(page.getByText("1 of 1 online", { exact: true }));
+  await seen(page.locator(`[data-testid="worker-row"][data-worker="${drained.name}"][data-status="offline"]`));
+  expect((await workers()).map(({ pid }) => pid)).toEqual([other.pid]);
+
+  await page.getByLabel("Workers", { exact: true }).fill("2");
+  await page.getByRole("button", { name: "Scale", exact: true }).click();
+  await seen(page.getByText("2 of 2 online", { exact: true }));
+});
+
 test("one worker is killed, and no other", async () => {
   const before = await workers();
   const victim = before[0];

@@ -15,6 +15,7 @@ const answers = {
   "GET /api/v1/fleet": { body: { kind: "processes", desired: 5, min: 1, max: 50 } },
   "POST /api/workers/scale": { body: { count: 7, started: [], draining: [], message: "" } },
   "POST /api/workers/kill": { body: { name: "worker-2", message: "" } },
+  "POST /api/v1/workers/worker-2/drain": { status: 202, body: { ...workers[1], status: "draining" } },
 };
 
 test("it says how far the scaling has come, counting only workers that stay", async () => {
@@ -64,10 +65,30 @@ test("a worker is killed only after the question", async () => {
   expect(calls.find((call) => call.path === "/api/workers/kill")?.body).toEqual({ name: "worker-2" });
 });
 
-test("workers that TaskMaster did not start can be neither scaled nor killed", async () => {
+test("a worker is drained only after the question, and only if it does not drain already", async () => {
+  const calls = stubApi(answers);
+  const asked = () => calls.filter((call) => call.path.endsWith("/drain"));
+  await renderPage(<WorkerPanel />);
+  await userEvent.click(await screen.findByRole("button", { name: "Drain worker-2" }));
+  expect(screen.queryByRole("button", { name: "Drain worker-3" })).toBeNull();
+  const dialog = screen.getByRole("alertdialog", { name: "Drain worker-2?" });
+  expect(dialog).toHaveTextContent("finishes the 3 tasks it runs");
+  expect(dialog).toHaveTextContent("The fleet is smaller by it");
+  expect(asked()).toEqual([]);
+
+  await userEvent.click(within(dialog).getByRole("button", { name: "Drain worker" }));
+  await waitFor(() => {
+    expect(screen.queryByRole("alertdialog")).toBeNull();
+  });
+  expect(asked().map((call) => call.path)).toEqual(["/api/v1/workers/worker-2/drain"]);
+});
+
+test("workers that TaskMaster did not start can be drained, and neither scaled nor killed", async () => {
   stubApi({ ...answers, "GET /api/v1/fleet": { body: { kind: "none", min: 1, max: 50 } } });
   await renderPage(<WorkerPanel />);
-  expect(await screen.findByText(/cannot scale or stop them/)).toBeVisible();
+  expect(await screen.findByText(/cannot scale or kill them/)).toBeVisible();
   expect(screen.queryByRole("button", { name: "Scale" })).toBeNull();
   expect(screen.queryByRole("button", { name: "Kill worker-2" })).toBeNull();
+  await userEvent.click(screen.getByRole("button", { name: "Drain worker-2" }));
+  expect(screen.getByRole("alertdialog")).toHaveTextContent("Whatever started it may start it again.");
 });

@@ -31,8 +31,8 @@ export function WorkerPanel() {
       )}
       {fleet.data?.kind === "none" && (
         <p className="border-b px-4 py-2.5 text-xs text-muted">
-          These workers were not started by this TaskMaster, so it cannot scale or stop them. Start another
-          one with <code className="font-mono text-foreground">taskmaster worker</code>.
+          These workers were not started by this TaskMaster, so it cannot scale or kill them, only drain them.
+          Start another one with <code className="font-mono text-foreground">taskmaster worker</code>.
         </p>
       )}
       {fleet.isLoading && <div className="h-[4.9375rem] border-b" />}
@@ -45,12 +45,12 @@ export function WorkerPanel() {
         />
       )}
       {workers.isLoading && <PlaceholderRows />}
-      {all !== undefined && <WorkerList workers={all} canKill={controlled} />}
+      {all !== undefined && <WorkerList workers={all} controlled={controlled} />}
     </Card>
   );
 }
 
-function WorkerList({ workers, canKill }: { workers: readonly Worker[]; canKill: boolean }) {
+function WorkerList({ workers, controlled }: { workers: readonly Worker[]; controlled: boolean }) {
   const [unfolded, setUnfolded] = useState(false);
   const online = workers.filter(isOnline).sort(byName);
   const offline = workers
@@ -67,7 +67,7 @@ function WorkerList({ workers, canKill }: { workers: readonly Worker[]; canKill:
       )}
       <ul aria-label="Worker list" className="max-h-[36rem] overflow-y-auto">
         {[...online, ...shown].map((worker) => (
-          <WorkerRow key={worker.name} worker={worker} canKill={canKill} />
+          <WorkerRow key={worker.name} worker={worker} controlled={controlled} />
         ))}
       </ul>
       {offline.length > OFFLINE_SHOWN && (

@@ -1,15 +1,20 @@
 import { Link } from "@tanstack/react-router";
 import { cn } from "@/lib/cn";
 import { isOnline, type Worker } from "@/services/workers";
+import { DrainWorker } from "./drain-worker";
 import { KillWorker } from "./kill-worker";
 import { RelativeTime } from "./relative-time";
 import { SlotsBar } from "./slots-bar";
 import { StatusBadge } from "./status-badge";
 
-type WorkerRowProps = { worker: Worker; canKill: boolean };
+type WorkerRowProps = {
+  worker: Worker;
+  /** Whether this TaskMaster started it, and so can kill it. */
+  controlled: boolean;
+};
 
 /** One worker: what it is, what it does, what it has done. */
-export function WorkerRow({ worker, canKill }: WorkerRowProps) {
+export function WorkerRow({ worker, controlled }: WorkerRowProps) {
   const online = isOnline(worker);
   return (
     <li
@@ -29,9 +34,12 @@ export function WorkerRow({ worker, canKill }: WorkerRowProps) {
           {worker.name}
         </Link>
         <StatusBadge status={worker.status} />
-        <span className="ml-auto">
+        <span className="ml-auto flex">
           {!online && <Record worker={worker} />}
-          {online && canKill && <KillWorker name={worker.name} running={worker.running} />}
+          {online && worker.status !== "draining" && (
+            <DrainWorker name={worker.name} running={worker.running} controlled={controlled} />
+          )}
+          {online && controlled && <KillWorker name={worker.name} running={worker.running} />}
         </span>
       </div>
       {online && (

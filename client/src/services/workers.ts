@@ -1,4 +1,4 @@
-// The workers resource, and the two ways to change who works: scale and kill.
+// The workers resource, and the ways to change who works: scale, drain and kill.
 
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { get, post, type Schemas } from "./http";
@@ -28,6 +28,18 @@ export function useScale() {
   const client = useQueryClient();
   return useMutation({
     mutationFn: (count: number) => post("/api/workers/scale", { count }),
+    onSettled: () =>
+      Promise.all([
+        client.invalidateQueries({ queryKey: keys.fleet }),
+        client.invalidateQueries({ queryKey: keys.workers }),
+      ]),
+  });
+}
+
+export function useDrain() {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: (name: string) => post("/api/v1/workers/{name}/drain", undefined, { path: { name } }),
     onSettled: () =>
       Promise.all([
         client.invalidateQueries({ queryKey: keys.fleet }),

@@ -26,7 +26,8 @@ pub enum WorkerMessage {
         /// The runs to stop.
         tasks: Vec<TaskLease>,
     },
-    /// Take nothing new, finish what runs, and exit.
+    /// Look into Postgres at once: someone asked for this worker to take nothing new, finish what runs, and exit. Only
+    /// Postgres says which incarnation was asked, so a message that comes late drains nobody.
     Drain,
 }
 

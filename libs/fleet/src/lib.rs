@@ -67,7 +67,7 @@ pub struct FleetWorker {
 pub enum FleetWorkerState {
     /// It runs. Put there by a start; taken out by its end, a scaling or a kill.
     Running,
-    /// It was told to stop (scaled down, killed, or everything stops) and has not ended yet. Only its end takes it out.
+    /// It was told to stop (scaled down, drained, killed, or everything stops) and has not ended yet. Only its end takes it out.
     Draining,
     /// It ended unexpectedly and is started again after a while. Taken out by that start, a scaling or a kill.
     Restarting,
@@ -147,6 +147,18 @@ impl Fleet {
         }
     }
 
+    /// Drains one worker, and makes the fleet smaller by it. Returns at once: draining takes as long as the tasks do.
+    ///
+    /// # Errors
+    ///
+    /// As [`kill`](Self::kill).
+    pub async fn drain(&self, name: &str) -> Result<(), FleetError> {
+        match self {
+            Self::None => Err(FleetError::NotAvailable),
+            Self::Processes(fleet) => fleet.drain(name).await,
+        }
+    }
+
     /// Stops every worker that is ours and returns when all are gone.
     pub async fn shutdown(&self) {
         match self {
@@ -170,6 +182,8 @@ mod tests {
         assert!(matches!(scaled, Err(FleetError::NotAvailable)));
         let killed = fleet.kill("worker-1").await;
         assert!(matches!(killed, Err(FleetError::NotAvailable)));
+        let drained = fleet.drain("worker-1").await;
+        assert!(matches!(drained, Err(FleetError::NotAvailable)));
         for count in [0, 51] {
             let scaled = fleet.scale(count, &HashMap::new()).await;
             assert!(matches!(scaled, Err(FleetError::OutOfRange { .. })));

@@ -1,7 +1,7 @@
 //! Workers as child processes.
 //!
 //! Each worker has a task that owns its process: starts it again when it ends unexpectedly, and sees it off when it is told to
-//! go. The fleet only gives orders. Nothing ever passes through a shell, and a name is only compared with the fleet's own.
+//! go. One that ends as a success has drained because somebody else told it to, and stays away. The fleet only gives orders. Nothing ever passes through a shell, and a name is only compared with the fleet's own.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -175,6 +175,16 @@ impl ProcessFleet {
     /// Stops one worker: SIGTERM, on which it drains (one that drains already stops at once); another SIGTERM after 10 s, on
     /// which it stops at once and hands back; after 5 s more SIGKILL to its process group.
     pub(crate) async fn kill(&self, name: &str) -> Result<(), FleetError> {
+        self.tell(name, Order::Kill)
+    }
+
+    /// Drains one worker: SIGTERM, and the fleet's grace period. One that goes already goes on as it was told.
+    pub(crate) async fn drain(&self, name: &str) -> Result<(), FleetError> {
+        self.tell(name, Order::Drain)
+    }
+
+    /// Tells one worker to go; the fleet is smaller by it from now on.
+    fn tell(&self, name: &str, order: Order) -> Result<(), FleetError> {
         let mut state = self.inner.state();
         let Some(member) = state
             .members
@@ -183,9 +193,9 @@ impl ProcessFleet {
         else {
             return Err(FleetError::UnknownWorker(name.to_owned()));
         };
-        tracing::info!(worker.name = %member.name, "killing");
+        tracing::info!(worker.name = %member.name, ?order, "told to go");
         let counted = member.stays();
-        member.order(Order::Kill);
+        member.order(order);
         if counted {
             state.desired = state.desired.saturating_sub(1);
         }
@@ -225,10 +235,13 @@ impl Inner {
         self.publish(&state);
     }
 
-    /// A worker is gone for good.
+    /// A worker is gone for good. One that nobody here told to go makes the fleet smaller only now.
     fn remove(&self, number: u32) {
         let mut state = self.state();
-        state.members.remove(&number);
+        let left = state.members.remove(&number);
+        if left.is_some_and(|member| member.stays()) {
+            state.desired = state.desired.saturating_sub(1);
+        }
         self.publish(&state);
     }
 

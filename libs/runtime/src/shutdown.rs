@@ -35,12 +35,12 @@ impl Shutdown {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let stop = shutdown.clone();
         tokio::spawn(async move {
-            for step in [&stop.drain, &stop.now] {
+            for (now, step) in [(false, &stop.drain), (true, &stop.now)] {
                 tokio::select! {
                     _ = term.recv() => {}
                     _ = interrupt.recv() => {}
                 }
-                tracing::info!(now = stop.drain.is_cancelled(), "asked to stop");
+                tracing::info!(now, "asked to stop");
                 step.cancel();
             }
         });

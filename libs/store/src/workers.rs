@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use sqlx::PgExecutor;
 use taskmaster_core::{Room, TaskLease};
 use uuid::Uuid;
 
@@ -28,7 +29,7 @@ pub struct Registration<'a> {
 }
 
 /// Enters a worker, or a new incarnation of it, as online; returns its id. An earlier incarnation can start nothing
-/// from here on.
+/// from here on, and what it was asked to do is not asked of the new one.
 ///
 /// # Errors
 /// When Postgres is away.
@@ -42,7 +43,7 @@ pub async fn register(pool: &PgPool, worker: &Registration<'_>) -> Result<i32> {
         set incarnation = excluded.incarnation, status = 'online', slots = excluded.slots,
             claim_window = excluded.claim_window, host = excluded.host, pid = excluded.pid,
             version = excluded.version, heartbeat_timeout_seconds = excluded.heartbeat_timeout_seconds,
-            started_at = now(), last_active_at = now()
+            started_at = now(), last_active_at = now(), drain_requested_at = null
         returning id
         "#,
         worker.name,
@@ -58,6 +59,15 @@ pub async fn register(pool: &PgPool, worker: &Registration<'_>) -> Result<i32> {
     Ok(id)
 }
 
+/// What Postgres knows of a worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// What it holds.
+    pub held: Vec<Held>,
+    /// Whether someone asked it to drain.
+    pub drain_requested: bool,
+}
+
 /// What Postgres knows that a worker holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Held {
@@ -71,8 +81,9 @@ pub struct Held {
     pub wait_ms: u32,
 }
 
-/// Says that a worker is alive, and returns what it holds by Postgres's account, or `None` if a newer incarnation
-/// has taken its name. A worker that was taken for lost is online again, without the tasks that it has lost.
+/// Says that a worker is alive, and returns what it holds by Postgres's account and what is asked of it, or `None` if a
+/// newer incarnation has taken its name. A worker that was taken for lost is online again, without the tasks that it has
+/// lost.
 ///
 /// # Errors
 /// When Postgres is away.
@@ -81,14 +92,14 @@ pub async fn heartbeat(
     holder: Holder,
     claim_window: i32,
     draining: bool,
-) -> Result<Option<Vec<Held>>> {
-    let known = sqlx::query_scalar!(
+) -> Result<Option<Known>> {
+    let drain_requested = sqlx::query_scalar!(
         r#"
         update workers
         set last_active_at = now(), claim_window = greatest(slots, $3::integer),
             status = case when $4 then 'draining' else 'online' end
         where id = $1 and incarnation = $2
-        returning id
+        returning drain_requested_at is not null as "drain_requested!"
         "#,
         holder.worker_id,
         holder.incarnation,
@@ -97,9 +108,9 @@ pub async fn heartbeat(
     )
     .fetch_optional(pool)
     .await?;
-    if known.is_none() {
+    let Some(drain_requested) = drain_requested else {
         return Ok(None);
-    }
+    };
     let rows = sqlx::query!(
         r#"
         select id, lease, status = 'running' as "running!", cancel_requested_at is not null as "cancel!",
@@ -119,7 +130,10 @@ pub async fn heartbeat(
         cancel_requested: row.cancel,
         wait_ms: u32::try_from(row.wait_ms).unwrap_or(0),
     });
-    Ok(Some(held.collect()))
+    Ok(Some(Known {
+        held: held.collect(),
+        drain_requested,
+    }))
 }
 
 /// Says that a worker has stopped: offline at once, with nothing to wait for. What it may still hold is rescued.
@@ -161,7 +175,7 @@ impl Available {
     }
 }
 
-/// The workers that are online, with what each holds.
+/// The workers that are online and were not asked to drain, with what each holds.
 ///
 /// # Errors
 /// When Postgres is away.
@@ -172,7 +186,7 @@ pub async fn available(pool: &PgPool) -> Result<Vec<Available>> {
         from workers w
         left join (select assigned_worker, count(*) as held from tasks where picked_at is not null
                    group by assigned_worker) h on h.assigned_worker = w.id
-        where w.status = $1
+        where w.status = $1 and w.drain_requested_at is null
         "#,
         // A parameter, because the plan of a statement that has none would be kept: see `StoreConfig::pool`.
         "online"
@@ -238,12 +252,17 @@ fn status_schema() -> utoipa::openapi::schema::Object {
 /// # Errors
 /// When Postgres is away.
 pub async fn list(pool: &PgPool) -> Result<Vec<Worker>> {
+    shown(pool, None).await
+}
+
+/// The worker of this name, or all that [`list`] has.
+async fn shown(executor: impl PgExecutor<'_>, name: Option<&str>) -> Result<Vec<Worker>> {
     let workers = sqlx::query_as!(
         Worker,
         r#"
         select w.id as "id!", w.name as "name!",
-            case when w.status <> 'online' then w.status when coalesce(h.running, 0) > 0 then 'busy' else 'idle' end
-                as "status!",
+            case when w.status <> 'online' then w.status when w.drain_requested_at is not null then 'draining'
+                when coalesce(h.running, 0) > 0 then 'busy' else 'idle' end as "status!",
             w.slots as "slots!", coalesce(h.running, 0) as "running!", coalesce(h.assigned, 0) as "assigned!",
             coalesce(h.current_task_ids, '{}') as "current_task_ids!",
             w.tasks_completed as "tasks_completed!", w.tasks_failed as "tasks_failed!", w.host as "host!",
@@ -256,11 +275,51 @@ pub async fn list(pool: &PgPool) -> Result<Vec<Worker>> {
                 (array_agg(id order by started_at, id) filter (where status = 'running'))[1:100] as current_task_ids
             from tasks where picked_at is not null group by assigned_worker
         ) h on h.assigned_worker = w.id
-        where w.status <> 'offline' or w.last_active_at > now() - interval '1 day'
+        where w.name = $1
+            or ($1 is null and (w.status <> 'offline' or w.last_active_at > now() - interval '1 day'))
         order by w.id
-        "#
+        "#,
+        name
     )
-    .fetch_all(pool)
+    .fetch_all(executor)
     .await?;
     Ok(workers)
+}
+
+/// What became of a request to drain.
+#[derive(Debug, Clone)]
+pub enum Drain {
+    /// It is to drain: the worker as it is shown from now on. Also if it was to before.
+    Requested(Worker),
+    /// It is offline: there is nobody to ask.
+    Offline,
+    /// There never was a worker of this name.
+    NotFound,
+}
+
+/// Asks the present incarnation of a worker to drain: nothing is claimed for it any more, and its next heartbeat brings
+/// it the news, however long RabbitMQ or the worker itself is away until then.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn request_drain(pool: &PgPool, name: &str) -> Result<Drain> {
+    // One transaction: an idle worker may hear of it and be gone before it has been looked at.
+    let mut transaction = pool.begin().await?;
+    let asked = sqlx::query!(
+        r#"
+        update workers set drain_requested_at = coalesce(drain_requested_at, now())
+        where name = $1 and status <> 'offline'
+        "#,
+        name
+    )
+    .execute(&mut *transaction)
+    .await?
+    .rows_affected();
+    let worker = shown(&mut *transaction, Some(name)).await?.pop();
+    transaction.commit().await?;
+    Ok(match worker {
+        Some(worker) if asked > 0 => Drain::Requested(worker),
+        Some(_) => Drain::Offline,
+        None => Drain::NotFound,
+    })
 }

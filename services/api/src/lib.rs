@@ -25,6 +25,7 @@ mod state;
 mod submission;
 mod task_id;
 mod v1;
+mod worker_name;
 
 pub use config::{AllowedHost, ApiConfig};
 pub use docs::openapi;

@@ -52,6 +52,7 @@ pub(crate) fn described() -> OpenApiRouter<ApiState> {
         .routes(routes!(v1::output::text))
         .routes(routes!(v1::output_stream::follow))
         .routes(routes!(v1::workers::list))
+        .routes(routes!(v1::workers::drain))
         .routes(routes!(v1::fleet::get))
         .routes(routes!(v1::events::follow))
         .routes(routes!(health::healthz))

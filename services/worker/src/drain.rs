@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use taskmaster_broker::{EventPublisher, TaskEvent};
+use taskmaster_core::{TaskLease, TaskStatus};
 use taskmaster_runtime::Shutdown;
 use taskmaster_store::{PgPool, claim};
 use tokio::time::timeout;
@@ -17,7 +19,13 @@ const GIVE_UP: Duration = Duration::from_secs(10);
 
 /// Waits until it is time to stop, then empties `held`. Returns when nothing runs here any more and everything that
 /// ran is reported, or when it is asked to stop at once and Postgres does not answer.
-pub(crate) async fn drain(shutdown: &Shutdown, held: &Arc<Held>, pool: &PgPool, grace: Duration) {
+pub(crate) async fn drain(
+    shutdown: &Shutdown,
+    held: &Arc<Held>,
+    pool: &PgPool,
+    events: &EventPublisher,
+    grace: Duration,
+) {
     shutdown.drain.cancelled().await;
     let pending = held.take_pending();
     if !pending.is_empty() {
@@ -25,8 +33,8 @@ pub(crate) async fn drain(shutdown: &Shutdown, held: &Arc<Held>, pool: &PgPool, 
             tasks.count = pending.len(),
             "hands back what has not started"
         );
-        match timeout(RELEASE_TIMEOUT, claim::release(pool, pending)).await {
-            Ok(Ok(_)) => {}
+        match timeout(RELEASE_TIMEOUT, hand_back(pool, events, pending)).await {
+            Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 tracing::warn!(%error, "not handed back, the coordinator will find it")
             }
@@ -47,6 +55,24 @@ pub(crate) async fn drain(shutdown: &Shutdown, held: &Arc<Held>, pool: &PgPool, 
         () = stop_everything(held, StopReason::HandBack) => {}
         () = give_up => tracing::error!("what became of some tasks could not be written down; the coordinator will find them"),
     }
+}
+
+/// Hands back what has not started, and says so: others may have room for it this very moment.
+///
+/// # Errors
+/// When Postgres is away.
+pub(crate) async fn hand_back(
+    pool: &PgPool,
+    events: &EventPublisher,
+    tasks: Vec<TaskLease>,
+) -> taskmaster_store::Result<()> {
+    let released = claim::release(pool, tasks).await?;
+    events.tasks(released.into_iter().map(|id| TaskEvent {
+        id,
+        status: TaskStatus::Scheduled,
+        assigned_worker_name: None,
+    }));
+    Ok(())
 }
 
 /// Tells every run to stop, also those that are only about to begin, until nothing is held.

@@ -1,17 +1,21 @@
-//! The heartbeat: says that this worker is alive, and brings what it holds in line with what Postgres says it holds.
+//! The heartbeat: says that this worker is alive, brings what it holds in line with what Postgres says it holds, and
+//! hears from it whether somebody asked it to drain.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use taskmaster_broker::EventPublisher;
 use taskmaster_core::{RetryPolicy, TaskLease, window};
 use taskmaster_store::rescue::{self, Of};
 use taskmaster_store::start::Holder;
-use taskmaster_store::{PgPool, claim, workers};
+use taskmaster_store::{PgPool, workers};
+use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
+use crate::drain::hand_back;
 use crate::held::Held;
 use crate::stop::StopReason;
 use crate::tenure::Tenure;
@@ -19,6 +23,7 @@ use crate::tenure::Tenure;
 pub(crate) struct Heartbeat {
     pub(crate) pool: PgPool,
     pub(crate) holder: Holder,
+    pub(crate) events: EventPublisher,
     pub(crate) held: Arc<Held>,
     pub(crate) tenure: Arc<Tenure>,
     /// When it was registered, or a little before.
@@ -27,6 +32,9 @@ pub(crate) struct Heartbeat {
     pub(crate) interval: Duration,
     pub(crate) timeout: Duration,
     pub(crate) finished: Arc<AtomicU64>,
+    /// Beats at once when it is notified.
+    pub(crate) news: Arc<Notify>,
+    /// Cancelled here when Postgres says that somebody asked for it.
     pub(crate) draining: CancellationToken,
 }
 
@@ -63,6 +71,7 @@ impl Heartbeat {
                     self.fence();
                 }
                 () = self.draining.cancelled(), if !draining_told => draining_told = true,
+                () = self.news.notified() => {}
             }
             let sent = Instant::now();
             let window = window(
@@ -84,8 +93,12 @@ impl Heartbeat {
                     }
                     (last_heard, fenced) = (sent, false);
                     self.tenure.renew(sent + lasts);
+                    if known.drain_requested && !self.draining.is_cancelled() {
+                        tracing::info!("asked to drain");
+                        self.draining.cancel();
+                    }
                     // Bounded: whoever waits here for Postgres cannot fence.
-                    let reconciling = self.reconcile(&known, sent, &assign);
+                    let reconciling = self.reconcile(&known.held, sent, &assign);
                     if tokio::time::timeout(patience, reconciling).await.is_err() {
                         tracing::debug!("not brought in line, will be at the next heartbeat");
                     }
@@ -170,7 +183,7 @@ impl Heartbeat {
         // Asked now: it may have begun while the answer was on its way.
         if self.draining.is_cancelled() {
             let tasks = assigned.into_iter().map(|(task, _)| task).collect();
-            if let Err(error) = claim::release(&self.pool, tasks).await {
+            if let Err(error) = hand_back(&self.pool, &self.events, tasks).await {
                 tracing::debug!(%error, "not released, will be by the coordinator");
             }
         } else if !assigned.is_empty() {

@@ -15,7 +15,7 @@ use taskmaster_store::rescue::{self, Of};
 use taskmaster_store::start::{Holder, Started};
 use taskmaster_store::workers::{self, Registration};
 use taskmaster_store::{PgPool, Result as StoreResult};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -79,6 +79,7 @@ pub async fn run(config: WorkerConfig, shutdown: Shutdown) -> anyhow::Result<()>
         registered,
         captures: Arc::default(),
         finished: Arc::default(),
+        news: Arc::default(),
         slots: Arc::new(Semaphore::new(config.slots as usize)),
         settings: Arc::new(Settings {
             worker_name: name.to_string(),
@@ -170,6 +171,7 @@ struct Worker {
     registered: Instant,
     captures: Arc<Captures>,
     finished: Arc<AtomicU64>,
+    news: Arc<Notify>,
     slots: Arc<Semaphore>,
     settings: Arc<Settings>,
     events: EventPublisher,
@@ -212,7 +214,7 @@ impl Worker {
         let mut beating = tokio::spawn(beating);
 
         let outlived = tokio::select! {
-            () = drain(&self.shutdown, &self.held, &self.pool, self.config.drain_grace()) => None,
+            () = drain(&self.shutdown, &self.held, &self.pool, &self.events, self.config.drain_grace()) => None,
             ended = &mut beating => Some(ended.context("the heartbeat panicked")?),
         };
         if outlived.is_some() {
@@ -266,6 +268,7 @@ impl Worker {
         Heartbeat {
             pool: self.pool.clone(),
             holder: self.holder,
+            events: self.events.clone(),
             held: self.held.clone(),
             tenure: self.tenure.clone(),
             registered: self.registered,
@@ -273,6 +276,7 @@ impl Worker {
             interval: self.config.heartbeat_interval(),
             timeout: self.config.heartbeat_timeout(),
             finished: self.finished.clone(),
+            news: self.news.clone(),
             draining: self.shutdown.drain.clone(),
         }
     }
@@ -303,10 +307,8 @@ impl Worker {
                         self.held.stop(task, StopReason::Cancelled);
                     }
                 }
-                WorkerMessage::Drain => {
-                    tracing::info!("told to drain");
-                    self.shutdown.drain.cancel();
-                }
+                // It may have been meant for an earlier incarnation: Postgres says.
+                WorkerMessage::Drain => self.news.notify_one(),
             }
         }
         if let Err(error) = consumer.await {

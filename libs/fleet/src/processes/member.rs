@@ -1,4 +1,5 @@
-//! One worker: its process, started again when it ends unexpectedly, and seen off when it is told to go.
+//! One worker: its process, started again when it ends unexpectedly, seen off when it is told to go, and let go when it has
+//! drained by itself.
 
 use std::{
     fs::{self, OpenOptions},
@@ -26,7 +27,7 @@ const HAND_BACK: Duration = Duration::from_secs(5);
 /// What a worker is told. Only ever raised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Order {
-    /// Run, and be started again after an unexpected end.
+    /// Run, and be started again after an unexpected end. One that ends as a success was told to by somebody else.
     Stay,
     /// Go, within the fleet's grace period.
     Drain,
@@ -100,7 +101,7 @@ impl Keeper {
             let born = Instant::now();
             if let Some(child) = &mut child {
                 tokio::select! {
-                    status = child.wait() => self.report(status),
+                    status = child.wait() => if self.has_left(status) { break },
                     order = told_to_go(&mut self.orders) => {
                         self.see_off(child, order).await;
                         break;
@@ -168,13 +169,19 @@ impl Keeper {
         }
     }
 
-    fn report(&self, status: io::Result<std::process::ExitStatus>) {
+    /// Whether it ended because somebody else told it to: only then does a worker end as a success. It stays away.
+    fn has_left(&self, status: io::Result<std::process::ExitStatus>) -> bool {
         match status {
+            Ok(status) if status.success() => {
+                tracing::info!(worker.name = %self.name, "has drained; it is not started again");
+                return true;
+            }
             Ok(status) => {
                 tracing::warn!(worker.name = %self.name, %status, "ended unexpectedly; starting it again");
             }
             Err(error) => tracing::error!(worker.name = %self.name, %error, "its end was not seen"),
         }
+        false
     }
 }
 

@@ -12,7 +12,7 @@ use taskmaster_fleet::{
     ProcessFleet, ScaleOutcome,
 };
 
-use crate::stage::{Stage, alive, crash, is_unknown, loads, names, until};
+use crate::stage::{Stage, alive, crash, is_unknown, loads, names, terminate, until};
 
 fn outcome(started: &[&str], draining: &[&str]) -> ScaleOutcome {
     let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
@@ -145,6 +145,56 @@ async fn kills_only_workers_of_its_own() {
     assert_eq!(
         fleet.scale(3, &HashMap::new()).await.unwrap(),
         outcome(&["worker-2"], &[])
+    );
+    fleet.shutdown().await;
+}
+
+#[tokio::test]
+async fn drains_one_worker_and_is_smaller_by_it_from_then_on() {
+    let stage = Stage::new();
+    // They drain until their second SIGTERM.
+    let fleet = stage.fleet("second", 3).await;
+    assert!(is_unknown(fleet.drain("worker-4").await, "worker-4"));
+    for _ in 0..2 {
+        fleet.drain("worker-2").await.unwrap();
+        assert_eq!(fleet.desired().await, Some(2));
+    }
+    let workers = fleet.workers().await;
+    assert_eq!(names(&workers, Draining), ["worker-2"]);
+    assert_eq!(names(&workers, Running), ["worker-1", "worker-3"]);
+    stage.logged("worker-2", "term 1", 1).await;
+    // One that drains does not count, nor is its number free.
+    assert_eq!(
+        fleet.scale(3, &HashMap::new()).await.unwrap(),
+        outcome(&["worker-4"], &[])
+    );
+    // Only a kill is a second SIGTERM.
+    assert_eq!(stage.log("worker-2").matches("term").count(), 1);
+    fleet.kill("worker-2").await.unwrap();
+    until(&fleet, "worker-2 gone", |workers| workers.len() == 3).await;
+    assert_eq!(fleet.desired().await, Some(3));
+    for worker in fleet.workers().await {
+        fleet.kill(&worker.name).await.unwrap();
+        crash(worker.pid.unwrap());
+    }
+    until(&fleet, "empty", Vec::is_empty).await;
+}
+
+#[tokio::test]
+async fn a_worker_that_somebody_else_drained_stays_away() {
+    let stage = Stage::new();
+    let fleet = stage.fleet("polite", 2).await;
+    let before = fleet.workers().await;
+    terminate(before[0].pid.unwrap());
+    let after = until(&fleet, "one", |workers| workers.len() == 1).await;
+    assert_eq!(after, before[1..]);
+    assert_eq!(fleet.desired().await, Some(1));
+    assert!(is_unknown(fleet.drain("worker-1").await, "worker-1"));
+    assert_eq!(fleet.desired().await, Some(1), "it is counted once");
+    assert_eq!(stage.log("worker-1").matches("ready").count(), 1);
+    assert_eq!(
+        fleet.scale(2, &HashMap::new()).await.unwrap(),
+        outcome(&["worker-1"], &[])
     );
     fleet.shutdown().await;
 }

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use taskmaster_fleet::{
     Fleet, FleetError, FleetWorker, FleetWorkerState, Output, ProcessFleet, ProcessFleetConfig,
 };
@@ -120,6 +120,11 @@ pub(crate) fn loads(loads: &[(&str, u32)]) -> HashMap<String, u32> {
 pub(crate) fn crash(pid: u32) {
     // It may have ended just before.
     kill_process_group(Pid::from_raw(pid.cast_signed()).unwrap(), Signal::KILL).ok();
+}
+
+/// As somebody else would who wants it to drain.
+pub(crate) fn terminate(pid: u32) {
+    kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), Signal::TERM).unwrap();
 }
 
 pub(crate) fn alive(pid: u32) -> bool {

@@ -8,6 +8,7 @@ mod cancel;
 mod claim;
 mod constraints;
 mod deadlocks;
+mod drain;
 mod errors;
 mod explain;
 mod finish;

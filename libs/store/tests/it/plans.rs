@@ -263,6 +263,8 @@ async fn of_a_service_are_never_kept(pool: PgPool) {
             .unwrap();
         claim::next_due_in_ms(&own).await.unwrap();
         workers::available(&own).await.unwrap();
+        workers::list(&own).await.unwrap();
+        workers::request_drain(&own, "w").await.unwrap();
         finish::finish(&own, 0, held.into_iter().map(completed).collect())
             .await
             .unwrap();

@@ -2,7 +2,7 @@
 
 use taskmaster_core::{ExecutorKind, NewTask, SimulateOptions};
 use taskmaster_store::workers::{
-    Available, Held, Registration, available, heartbeat, list, register, sign_off,
+    Available, Held, Known, Registration, available, heartbeat, list, register, sign_off,
 };
 use taskmaster_store::{PgPool, cancel, finish};
 use uuid::Uuid;
@@ -55,17 +55,21 @@ async fn a_new_incarnation_keeps_the_id_and_the_counters(pool: PgPool) {
 }
 
 async fn workers_window(pool: &PgPool, holder: taskmaster_store::start::Holder, window: i32) {
-    let held = heartbeat(pool, holder, window, false).await.unwrap();
-    assert!(held.is_some());
+    let known = heartbeat(pool, holder, window, false).await.unwrap();
+    assert!(known.is_some());
 }
 
 #[sqlx::test(migrator = "crate::support::MIGRATOR")]
 async fn a_heartbeat_says_what_is_held(pool: PgPool) {
     let holder = worker(&pool, "w").await;
     let other = worker(&pool, "other").await;
+    let nothing = Known {
+        held: Vec::new(),
+        drain_requested: false,
+    };
     assert_eq!(
         heartbeat(&pool, holder, 4, false).await.unwrap(),
-        Some(Vec::new())
+        Some(nothing)
     );
     let running = run(&pool, holder, &tasks(2, 1)).await;
     run(&pool, other, &tasks(1, 1)).await;
@@ -77,7 +81,11 @@ async fn a_heartbeat_says_what_is_held(pool: PgPool) {
     };
     let waiting = assign(&pool, holder, &[waiting]).await[0];
     age_heartbeat(&pool, holder, 3600).await;
-    let mut held = heartbeat(&pool, holder, 4, false).await.unwrap().unwrap();
+    let mut held = heartbeat(&pool, holder, 4, false)
+        .await
+        .unwrap()
+        .unwrap()
+        .held;
     held.sort_by_key(|held| held.task.id);
     let expected = [
         (running[0], true, false, 0),

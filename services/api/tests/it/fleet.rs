@@ -8,6 +8,7 @@ use serde_json::json;
 use taskmaster_fleet::{Fleet, Output, ProcessFleet, ProcessFleetConfig};
 use tempfile::TempDir;
 
+use crate::answer::PATIENCE;
 use crate::api::TestApi;
 use crate::stand_in::StandIn;
 
@@ -73,6 +74,31 @@ async fn scale_and_kill() {
         .await
         .problem(404);
     assert!(problem["detail"].as_str().unwrap().contains("worker-9"));
+    assert_eq!(api.get("/api/v1/fleet").await.json(200)["desired"], 1);
+    fleet.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_drained_worker_makes_the_fleet_smaller_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let fleet = fleet(&folder, 2).await;
+    let api = TestApi::with_fleet(fleet.clone()).await;
+    let path = "/api/v1/workers/worker-1/drain";
+    api.ask(path).await.problem(404);
+    assert_eq!(fleet.desired().await, Some(2), "it never came online");
+    for name in ["worker-1", "elsewhere"] {
+        StandIn::register(api.pool(), name).await;
+    }
+    for _ in 0..2 {
+        api.ask(path).await.json(202);
+        assert_eq!(api.get("/api/v1/fleet").await.json(200)["desired"], 1);
+    }
+    // The process ends of the fleet's SIGTERM, and is not started again.
+    let mut changes = fleet.changes().unwrap();
+    let gone = changes.wait_for(|workers| workers.iter().all(|worker| worker.name == "worker-2"));
+    tokio::time::timeout(PATIENCE, gone).await.unwrap().unwrap();
+    // A worker of somebody else's drains as well, and the fleet stays as it is.
+    api.ask("/api/v1/workers/elsewhere/drain").await.json(202);
     assert_eq!(api.get("/api/v1/fleet").await.json(200)["desired"], 1);
     fleet.shutdown().await;
 }

@@ -9,6 +9,7 @@ mod api;
 mod attempts;
 mod bad_address;
 mod bad_input;
+mod drain;
 mod events;
 mod fleet;
 mod idempotency;

@@ -37,6 +37,11 @@ impl StandIn {
         }
     }
 
+    /// Is gone.
+    pub(crate) async fn sign_off(&self) {
+        workers::sign_off(&self.pool, self.holder).await.unwrap();
+    }
+
     /// Is given the next due task.
     pub(crate) async fn claim(&self) -> TaskLease {
         let claimed = claim::claim(&self.pool, &[self.holder.worker_id]).await;

@@ -55,6 +55,7 @@ pub(crate) struct Worker {
     pub(crate) tasks_failed: i64,
     pub(crate) host: String,
     pub(crate) pid: i64,
+    pub(crate) started_at: DateTime<Utc>,
     pub(crate) last_active_at: DateTime<Utc>,
 }
 
@@ -62,6 +63,11 @@ impl Worker {
     /// Whether it takes tasks.
     pub(crate) fn is_online(&self) -> bool {
         matches!(self.status.as_str(), "idle" | "busy")
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn is_offline(&self) -> bool {
+        self.status == "offline"
     }
 }
 

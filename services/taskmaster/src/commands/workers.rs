@@ -8,11 +8,22 @@ use crate::cli::ClientArgs;
 use crate::client::{Client, Json, Worker};
 use crate::output::{Table, Terminal, now, one_line, paint, relative};
 
-/// List the workers
+mod drain;
+
+/// List the workers, or drain some
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
     #[command(flatten)]
     client: ClientArgs,
+}
+
+/// What can be done with workers, beside listing them.
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Drain(drain::Args),
 }
 
 #[derive(Deserialize)]
@@ -30,11 +41,14 @@ pub(super) async fn list(client: &Client) -> anyhow::Result<Vec<Worker>> {
 }
 
 impl Args {
-    /// Prints them, one a line.
+    /// Prints them, one a line, or does what the command after it says.
     ///
     /// # Errors
-    /// When the API is away.
+    /// When the API is away, or that command's own.
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
+        if let Some(Command::Drain(drain)) = self.command {
+            return drain.run().await;
+        }
         let client = Client::new(&self.client.api)?;
         let mut terminal = Terminal::new();
         if self.client.json {

@@ -3,6 +3,7 @@
 mod amqp;
 mod client;
 mod coordinators;
+mod drain;
 mod lifecycle;
 mod message_ids;
 mod oom;
@@ -10,6 +11,7 @@ mod outage;
 mod output;
 mod processes;
 mod rescue;
+mod rolling;
 mod submit_again;
 mod up;
 mod up_refusals;

@@ -209,6 +209,51 @@ async fn the_fleet_is_scaled_and_one_worker_killed_and_no_task_is_lost() -> Resu
 }
 
 #[tokio::test]
+async fn a_worker_that_was_drained_stays_away_until_the_fleet_grows() -> Result<()> {
+    let folder = folder()?;
+    let up = up(folder.path(), &["--workers", "2"]).await?;
+    let before = up.workers().await?;
+    let path = "/api/v1/workers/worker-1/drain";
+    let (status, worker) = up.api.post(path, &Value::Null).await?;
+    assert_eq!((status, &worker["status"]), (202, &json!("draining")));
+    // At once, not when it has gone: who scales now gets as many as they say.
+    let (_, fleet) = up.api.get("/api/v1/fleet").await?;
+    assert_eq!(fleet["desired"], 1);
+    eventually("it is gone", async || {
+        let (status, problem) = up.api.post(path, &Value::Null).await?;
+        Ok(if status == 409 {
+            Ok(())
+        } else {
+            Err(problem.to_string())
+        })
+    })
+    .await?;
+    assert_eq!(up.online(1).await?, ["worker-2"]);
+    let (_, scaled) = up
+        .api
+        .post("/api/workers/scale", &json!({"count": 2}))
+        .await?;
+    assert_eq!(
+        scaled["started"].as_array().map(Vec::len),
+        Some(1),
+        "nobody had started it again: {scaled}"
+    );
+    up.online(2).await?;
+    let after = up.workers().await?;
+    let untouched = |all: &[Value]| {
+        all.iter()
+            .find(|worker| worker["name"] == "worker-2")
+            .cloned()
+    };
+    assert_eq!(
+        untouched(&after).map(|worker| worker["pid"].clone()),
+        untouched(&before).map(|worker| worker["pid"].clone())
+    );
+    up.interrupt().await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_worker_that_dies_is_started_again_and_its_tasks_complete() -> Result<()> {
     let folder = folder()?;
     let up = up(folder.path(), &["--workers", "2", "--slots", "4"]).await?;
