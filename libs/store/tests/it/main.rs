@@ -11,6 +11,7 @@ mod deadlocks;
 mod errors;
 mod explain;
 mod finish;
+mod inspect;
 mod keys;
 mod keys_at_once;
 mod leadership;
