@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use sqlx::migrate::{AppliedMigration, Migrate, MigrateError};
+use uuid::Uuid;
 
 use crate::{MIGRATOR, PgPool, Result};
 
@@ -207,6 +208,8 @@ pub struct Backlog {
     pub overdue: i64,
     /// For how many seconds the first of these has been due.
     pub longest_seconds: i64,
+    /// The one that is to be claimed next.
+    pub next: Option<Uuid>,
     /// How many tasks run although their time limit passed longer ago than was asked for.
     pub past_time_limit: i64,
 }
@@ -220,6 +223,8 @@ pub async fn backlog(pool: &PgPool, age: Duration) -> Result<Backlog> {
         Backlog,
         r#"
         select w.due as "due!", w.overdue as "overdue!", w.longest_seconds as "longest_seconds!",
+            (select id from tasks where picked_at is null and scheduled_at <= now()
+             order by priority desc, scheduled_at, id limit 1) as next,
             (select count(*) from tasks
              where picked_at is not null and status = 'running'
                and started_at < now() - make_interval(secs => timeout_seconds + $1::float8)) as "past_time_limit!"

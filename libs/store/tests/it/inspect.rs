@@ -8,10 +8,10 @@ use taskmaster_store::inspect::{
 };
 use taskmaster_store::leadership::{Candidate, is_led};
 use taskmaster_store::partitions::{self, DAYS_AHEAD, Gaps, gaps};
-use taskmaster_store::{Error, PgPool, migrate};
+use taskmaster_store::{Error, PgPool, claim, migrate};
 
 use crate::support::{
-    age_heartbeat, assign, config, run, run_one, submit_all, task, tasks, worker,
+    age_heartbeat, assign, claim_all, config, run, run_one, submit_all, task, tasks, worker,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -237,10 +237,13 @@ async fn what_waits_and_what_should_have_ended(pool: PgPool) {
          where id = (select max(id::text)::uuid from tasks where picked_at is null)",
     )
     .await;
+    let next = claim_all(&pool, holder, 1).await[0];
+    claim::release(&pool, vec![next]).await.unwrap();
     let expected = Backlog {
         due: 2,
         overdue: 1,
         longest_seconds: 90,
+        next: Some(next.id),
         past_time_limit: 0,
     };
     assert_eq!(backlog(&pool, MINUTE).await.unwrap(), expected);
