@@ -3,6 +3,7 @@
 mod amqp;
 mod client;
 mod coordinators;
+mod doctor;
 mod lifecycle;
 mod message_ids;
 mod oom;
