@@ -61,25 +61,19 @@ impl Inspector {
         })
     }
 
-    /// Looks at one of the things that the services declare, within 5 s.
+    /// Looks at one of the things that the services declare, within 5 s, or 10 when it has to connect again: to some
+    /// questions RabbitMQ's answer is the end of the connection, and the next one is not to suffer for that.
     ///
     /// # Errors
     /// When the connection is gone, or this user may not look or declare.
     pub async fn look(&self, piece: Piece<'_>) -> Result<Found, Error> {
-        let looking = async {
-            let Some(usage) = self.find(piece).await? else {
-                return Ok(Found::Nothing);
-            };
-            // A passive declaration compares nothing. A real one of what is there changes nothing and is refused when
-            // that is of another kind. Should it have gone since, it is made, as the next service would make it.
-            let channel = self.connection.create_channel().await?;
-            match piece.declare(&channel, &self.names).await {
-                Ok(()) => Ok(Found::AsDeclared(usage)),
-                Err(Error::PreconditionFailed(reason)) => Ok(Found::Different { reason, usage }),
-                Err(error) => Err(error),
-            }
-        };
-        answered(&self.config, looking).await
+        if self.connection.status().connected() {
+            return answered(&self.config, self.compare(&self.connection, piece)).await;
+        }
+        let own = open(&self.config, NAME, Frames::Small).await?;
+        let found = answered(&self.config, self.compare(&own, piece)).await;
+        close(&own).await;
+        found
     }
 
     /// Declares it as the services do, within 5 s.
@@ -130,10 +124,29 @@ impl Inspector {
         close(&self.connection).await;
     }
 
+    /// Compares what has its name with what the services declare.
+    async fn compare(&self, connection: &Connection, piece: Piece<'_>) -> Result<Found, Error> {
+        let Some(usage) = self.find(connection, piece).await? else {
+            return Ok(Found::Nothing);
+        };
+        // A passive declaration compares nothing. A real one of what is there changes nothing and is refused when that is
+        // of another kind. Should it have gone since, it is made, as the next service would make it.
+        let channel = connection.create_channel().await?;
+        match piece.declare(&channel, &self.names).await {
+            Ok(()) => Ok(Found::AsDeclared(usage)),
+            Err(Error::PreconditionFailed(reason)) => Ok(Found::Different { reason, usage }),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Whether there is anything by that name, and what is at it.
-    async fn find(&self, piece: Piece<'_>) -> Result<Option<Usage>, Error> {
+    async fn find(
+        &self,
+        connection: &Connection,
+        piece: Piece<'_>,
+    ) -> Result<Option<Usage>, Error> {
         // Its own: a question that is answered with no closes the channel.
-        let channel = self.connection.create_channel().await?;
+        let channel = connection.create_channel().await?;
         let name = short(&piece.name(&self.names))?;
         let asked = if piece == Piece::Events {
             let passive = ExchangeDeclareOptions {

@@ -6,6 +6,7 @@ use lapin::{BasicProperties, ExchangeKind};
 use taskmaster_broker::{Error, Found, Inspector, Piece, Usage};
 
 use crate::fleet::Fleet;
+use crate::wire::Wire;
 
 const EVERYTHING: [Piece<'_>; 4] = [
     Piece::Events,
@@ -148,4 +149,21 @@ async fn an_exchange_of_another_type() {
     let found = inspector.look(Piece::Events).await.unwrap();
     assert_eq!(found, Found::AsDeclared(Usage::default()));
     fleet.clean_up(&[]).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_was_ended_does_not_end_the_looking() {
+    let fleet = Fleet::new().await;
+    let wire = Wire::new().await;
+    let inspector = Inspector::connect(&wire.through(&fleet.config))
+        .await
+        .unwrap();
+    inspector.declare(Piece::Rejected).await.unwrap();
+    wire.cut();
+    // The first to ask may be the one who notices.
+    let noticed = inspector.look(Piece::Rejected).await;
+    let there = Ok(Found::AsDeclared(usage(0, 0)));
+    assert!(noticed.is_err() || noticed == there, "{noticed:?}");
+    assert_eq!(inspector.look(Piece::Rejected).await, there);
+    fleet.delete(&fleet.names.rejected()).await;
 }

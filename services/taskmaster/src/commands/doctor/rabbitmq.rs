@@ -104,7 +104,8 @@ impl Declarations<'_> {
             Ok(found) => queues::judge(piece, &found, self.names, self.led),
             Err(error) => Verdict::problem(
                 line(&error.into()),
-                "give RabbitMQ's user the right to configure, write and read everything with this prefix",
+                "if it refuses, give this user the right to configure, write and read what has this prefix; else read \
+                 RabbitMQ's log",
             ),
         }
     }
