@@ -113,6 +113,16 @@ impl ControlPublisher {
         timeout(PING_TIMEOUT, pinging).await.map_err(|_| late())?
     }
 
+    /// Whether RabbitMQ takes messages. It tells only who publishes that it is short of memory or disk space, so a message
+    /// is published: to nobody, so that nothing comes of it.
+    ///
+    /// # Errors
+    /// [`Error::Blocked`], or as [`send`](Self::send).
+    pub async fn takes_messages(&self) -> Result<(), Error> {
+        // No worker's name.
+        self.send("?", &WorkerMessage::Drain).await.map(drop)
+    }
+
     /// A connection from the pool, or a new one.
     ///
     /// The pool cannot give up a connection whose broker accepts it and then says nothing, other than by leaving its

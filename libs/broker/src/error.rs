@@ -5,6 +5,10 @@ use std::time::Duration;
 use lapin::ErrorKind;
 use lapin::protocol::{AMQPErrorKind, AMQPHardError};
 
+/// AMQP's reply codes.
+pub(crate) const NOT_FOUND: u16 = 404;
+const PRECONDITION_FAILED: u16 = 406;
+
 /// An error of this crate. Each is one line that can be shown as it is.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -79,6 +83,9 @@ pub enum Error {
     /// A message that cannot be written as JSON, or a name that does not fit in AMQP.
     #[error("the message cannot be sent: {0}")]
     Encode(String),
+    /// What was asked for does not fit what is there: a queue of that name with other arguments, or one that is in use.
+    #[error("RabbitMQ: {0}")]
+    PreconditionFailed(String),
     /// Anything else that RabbitMQ or the connection reported.
     #[error("RabbitMQ: {0}")]
     Amqp(String),
@@ -86,7 +93,12 @@ pub enum Error {
 
 impl From<lapin::Error> for Error {
     fn from(error: lapin::Error) -> Self {
-        Self::Amqp(reason(&error))
+        let text = reason(&error);
+        if reply_code(&error) == Some(PRECONDITION_FAILED) {
+            Self::PreconditionFailed(text)
+        } else {
+            Self::Amqp(text)
+        }
     }
 }
 
@@ -115,6 +127,14 @@ impl Error {
         } else {
             Self::Unreachable { address, reason }
         }
+    }
+}
+
+/// The number by which RabbitMQ said no, if it was RabbitMQ that did.
+pub(crate) fn reply_code(error: &lapin::Error) -> Option<u16> {
+    match error.kind() {
+        ErrorKind::ProtocolError(error) => Some(error.get_id()),
+        _ => None,
     }
 }
 

@@ -57,17 +57,58 @@ impl Names {
     }
 }
 
+/// One of the things that the services declare.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Piece<'a> {
+    /// The exchange of events.
+    Events,
+    /// The queue where AMQP producers publish tasks.
+    Submissions,
+    /// The queue of submissions that are not valid.
+    Rejected,
+    /// The queue of the worker of this name.
+    Worker(&'a str),
+}
+
+impl Piece<'_> {
+    /// Its name in RabbitMQ.
+    #[must_use]
+    pub fn name(self, names: &Names) -> String {
+        match self {
+            Self::Events => names.events(),
+            Self::Submissions => names.submissions(),
+            Self::Rejected => names.rejected(),
+            Self::Worker(worker) => names.worker(worker),
+        }
+    }
+
+    /// Declares it as the services do.
+    pub(crate) async fn declare(self, channel: &Channel, names: &Names) -> Result<(), Error> {
+        match self {
+            Self::Events => declare_events(channel, names).await,
+            Self::Submissions => declare_submissions(channel, names).await,
+            Self::Rejected => declare_rejected(channel, names).await,
+            Self::Worker(worker) => declare_worker(channel, names, worker).await,
+        }
+    }
+}
+
 /// Declares what all share: both submission queues and the events exchange.
 pub(crate) async fn declare_shared(channel: &Channel, names: &Names) -> Result<(), Error> {
     declare_rejected(channel, names).await?;
+    declare_submissions(channel, names).await?;
+    declare_events(channel, names).await
+}
+
+/// Declares the queue where AMQP producers publish tasks.
+async fn declare_submissions(channel: &Channel, names: &Names) -> Result<(), Error> {
     let arguments = table([
         ("x-queue-type", text("quorum")),
         ("x-delivery-limit", DELIVERY_LIMIT.into()),
         ("x-dead-letter-exchange", text("")),
         ("x-dead-letter-routing-key", text(&names.rejected())),
     ]);
-    declare_durable(channel, &names.submissions(), arguments).await?;
-    declare_events(channel, names).await
+    declare_durable(channel, &names.submissions(), arguments).await
 }
 
 /// Declares the queue of submissions that are not valid.

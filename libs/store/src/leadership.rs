@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sqlx::{Connection, PgConnection};
 
-use crate::{Result, StoreConfig};
+use crate::{PgPool, Result, StoreConfig};
 
 /// The lock that the leader holds: "taskmast" in ASCII.
 const LOCK: i64 = 0x7461_736b_6d61_7374;
@@ -24,6 +24,28 @@ pub struct Candidate {
 #[derive(Debug)]
 pub struct Leadership {
     connection: PgConnection,
+}
+
+/// Whether somebody leads, asked from outside.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn is_led(pool: &PgPool) -> Result<bool> {
+    // A lock of one bigint is shown in two halves.
+    let led = sqlx::query_scalar!(
+        r#"
+        select exists (
+            select from pg_locks
+            where locktype = 'advisory' and granted and objsubid = 1
+              and database = (select oid from pg_database where datname = current_database())
+              and classid::bigint = $1::bigint >> 32 and objid::bigint = $1::bigint & 4294967295
+        ) as "led!"
+        "#,
+        LOCK
+    )
+    .fetch_one(pool)
+    .await?;
+    Ok(led)
 }
 
 impl Candidate {

@@ -8,6 +8,7 @@ pub mod attempts;
 pub mod cancel;
 pub mod claim;
 pub mod finish;
+pub mod inspect;
 pub mod keys;
 pub mod leadership;
 pub mod output;

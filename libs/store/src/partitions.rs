@@ -45,6 +45,51 @@ pub async fn ensure(pool: &PgPool, days_ahead: i32) -> Result<usize> {
     Ok(made.into_iter().filter(|made| *made).count())
 }
 
+/// What is wrong with the partitions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Gaps {
+    /// Those of today and the days ahead that are not there, or are tables of that name that belong to nothing.
+    pub missing: Vec<String>,
+    /// How many rows the default partitions hold: of days that have no partition.
+    pub in_default: i64,
+}
+
+/// Looks for what [`ensure`] would make, from today on.
+///
+/// # Errors
+/// When Postgres is away, or has no schema yet.
+pub async fn gaps(pool: &PgPool, days_ahead: i32) -> Result<Gaps> {
+    let in_default = sqlx::query_scalar!(
+        r#"
+        select (select count(*) from finished_tasks_default) + (select count(*) from attempts_default)
+            + (select count(*) from output_default) as "rows!"
+        "#
+    )
+    .fetch_one(pool)
+    .await?;
+    let missing = sqlx::query_scalar!(
+        r#"
+        select w.name as "name!"
+        from (
+            select parent, format('%s_%s', parent, to_char((now() at time zone 'UTC')::date + d, 'YYYYMMDD')) as name
+            from unnest(array['finished_tasks', 'attempts', 'output']) as parent, generate_series(0, $1::integer) as d
+        ) w
+        where not exists (
+            select from pg_inherits i join pg_class c on c.oid = i.inhrelid
+            where i.inhparent = w.parent::regclass and c.relname = w.name
+        )
+        order by 1
+        "#,
+        days_ahead
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(Gaps {
+        missing,
+        in_default,
+    })
+}
+
 /// Drops what finished more than `retention_days` days ago, whole days at a time; returns how many partitions went.
 ///
 /// # Errors

@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 use reqwest::Url;
 
 use crate::commands::{
-    cancel, chaos, kill, logs, retry, scale, services, stats, submit, task, tasks, workers,
+    cancel, chaos, doctor, kill, logs, retry, scale, services, stats, submit, task, tasks, workers,
 };
 use crate::up;
 
@@ -41,6 +41,7 @@ pub(crate) enum Command {
     Coordinator(services::Coordinator),
     Worker(services::Worker),
     Migrate(services::Migrate),
+    Doctor(doctor::Args),
     Chaos(chaos::Args),
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod cancel;
 pub(crate) mod chaos;
+pub(crate) mod doctor;
 pub(crate) mod kill;
 pub(crate) mod logs;
 pub(crate) mod retry;

@@ -59,6 +59,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Coordinator(args) => args.run().await,
             Command::Worker(args) => args.run().await,
             Command::Migrate(args) => args.run().await,
+            Command::Doctor(args) => args.run().await,
             Command::Chaos(args) => args.run().await,
         }
     })

@@ -12,6 +12,7 @@ async fn says_whether_the_worker_has_a_queue() {
     let fleet = Fleet::new().await;
     let control = ControlPublisher::new(&fleet.config).unwrap();
     soon("a ping", control.ping()).await.unwrap();
+    soon("an answer", control.takes_messages()).await.unwrap();
     assert_eq!(
         control.send("nobody", &WorkerMessage::Drain).await,
         Ok(false)

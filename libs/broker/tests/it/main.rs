@@ -7,6 +7,7 @@ mod away;
 mod control;
 mod events;
 mod fleet;
+mod inspect;
 mod submissions;
 mod unreachable;
 mod wire;

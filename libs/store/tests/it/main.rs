@@ -12,6 +12,7 @@ mod drain;
 mod errors;
 mod explain;
 mod finish;
+mod inspect;
 mod keys;
 mod keys_at_once;
 mod leadership;

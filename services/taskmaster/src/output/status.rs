@@ -12,11 +12,11 @@ pub(crate) fn task_status(status: TaskStatus) -> StyledObject<&'static str> {
 pub(crate) fn paint(name: &str) -> StyledObject<&str> {
     let plain = style(name);
     match name {
-        "completed" | "idle" | "online" => plain.green(),
+        "completed" | "idle" | "online" | "ok" | "repaired" => plain.green(),
         "running" | "busy" => plain.cyan(),
-        "assigned" | "draining" => plain.yellow(),
-        "failed" | "timed_out" | "lost" | "offline" => plain.red(),
-        "cancelled" => plain.dim(),
+        "assigned" | "draining" | "warning" => plain.yellow(),
+        "failed" | "timed_out" | "lost" | "offline" | "problem" => plain.red(),
+        "cancelled" | "skipped" => plain.dim(),
         _ => plain,
     }
 }

@@ -3,6 +3,7 @@
 mod amqp;
 mod client;
 mod coordinators;
+mod doctor;
 mod drain;
 mod lifecycle;
 mod message_ids;

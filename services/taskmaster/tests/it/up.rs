@@ -33,12 +33,12 @@ pub(crate) fn up_command(data: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-struct Up {
+pub(crate) struct Up {
     process: Process,
     api: Api,
 }
 
-async fn up(folder: &Path, arguments: &[&str]) -> Result<Up> {
+pub(crate) async fn up(folder: &Path, arguments: &[&str]) -> Result<Up> {
     let log = folder.join(format!("up-{}.log", std::fs::read_dir(folder)?.count()));
     let mut process = Process::spawn(up_command(&folder.join("data"), arguments), &log)?;
     let address = eventually("taskmaster up is ready", async || {
@@ -80,7 +80,7 @@ impl Up {
         .await
     }
 
-    async fn interrupt(mut self) -> Result<String> {
+    pub(crate) async fn interrupt(mut self) -> Result<String> {
         self.process.signal(Signal::INT)?;
         let status = self.process.wait().await?;
         let log = self.process.log();
