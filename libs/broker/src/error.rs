@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use lapin::ErrorKind;
-use lapin::protocol::{AMQPErrorKind, AMQPHardError};
 
 /// AMQP's reply codes.
 pub(crate) const NOT_FOUND: u16 = 404;
 const PRECONDITION_FAILED: u16 = 406;
+pub(crate) const INTERNAL_ERROR: u16 = 541;
 
 /// An error of this crate. Each is one line that can be shown as it is.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -67,8 +67,7 @@ pub enum Error {
     /// before RabbitMQ was killed. Only deleting the queue helps, which is for a person to decide: in a cluster the
     /// queue's messages may come back with another node.
     #[error(
-        "RabbitMQ cannot use its own queue {queue} any more: if this lasts, \
-         `taskmaster doctor --repair` deletes it and declares it again"
+        "RabbitMQ cannot use its own queue {queue} any more: `taskmaster doctor` says what to do if this lasts"
     )]
     QueueBroken {
         /// The queue.
@@ -99,16 +98,6 @@ impl From<lapin::Error> for Error {
         } else {
             Self::Amqp(text)
         }
-    }
-}
-
-/// Whether RabbitMQ itself failed at what it was asked to do (`541 INTERNAL_ERROR`).
-pub(crate) fn is_internal(error: &lapin::Error) -> bool {
-    match error.kind() {
-        ErrorKind::ProtocolError(error) => {
-            *error.kind() == AMQPErrorKind::Hard(AMQPHardError::INTERNALERROR)
-        }
-        _ => false,
     }
 }
 

@@ -3,18 +3,25 @@
 //! What should be there is what [`topology`](crate::topology) declares, so that a check never disagrees with the
 //! services.
 
+use std::time::Duration;
+
 use lapin::Connection;
 use lapin::options::{
-    ExchangeDeclareOptions, ExchangeDeleteOptions, QueueDeclareOptions, QueueDeleteOptions,
+    BasicGetOptions, ExchangeDeclareOptions, ExchangeDeleteOptions, QueueDeclareOptions,
+    QueueDeleteOptions,
 };
 use lapin::types::FieldTable;
+use tokio::time::timeout;
 
 use crate::connection::{Frames, answered, close, open};
-use crate::error::{NOT_FOUND, reply_code};
+use crate::error::{INTERNAL_ERROR, NOT_FOUND, reply_code};
 use crate::topology::short;
 use crate::{BrokerConfig, Error, Names, Piece};
 
 const NAME: &str = "taskmaster doctor";
+
+/// How long RabbitMQ may take to delete a queue that it cannot use.
+const DELETE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What there is by a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +30,8 @@ pub enum Found {
     Nothing,
     /// What the services declare.
     AsDeclared(Usage),
+    /// A queue that is in RabbitMQ's books and not in its storage: nothing can be published to it or taken from it.
+    Broken,
     /// A queue or an exchange of another kind, which the services cannot use.
     Different {
         /// RabbitMQ's words for the difference.
@@ -61,12 +70,26 @@ impl Inspector {
         })
     }
 
-    /// Looks at one of the things that the services declare, within 5 s, or 10 when it has to connect again: to some
-    /// questions RabbitMQ's answer is the end of the connection, and the next one is not to suffer for that.
+    /// Looks at one of the things that the services declare, within 20 s.
     ///
     /// # Errors
     /// When the connection is gone, or this user may not look or declare.
     pub async fn look(&self, piece: Piece<'_>) -> Result<Found, Error> {
+        match self.look_at_books(piece).await? {
+            Found::AsDeclared(usage)
+                if piece.is_quorum()
+                    && usage == Usage::default()
+                    && self.is_broken(piece).await? =>
+            {
+                Ok(Found::Broken)
+            }
+            found => Ok(found),
+        }
+    }
+
+    /// What RabbitMQ has in its books, within 5 s, or 10 when it has to connect again: to some questions its answer is
+    /// the end of the connection, and the next one is not to suffer for that.
+    async fn look_at_books(&self, piece: Piece<'_>) -> Result<Found, Error> {
         if self.connection.status().connected() {
             return answered(&self.config, self.compare(&self.connection, piece)).await;
         }
@@ -119,6 +142,33 @@ impl Inspector {
         replaced
     }
 
+    /// Deletes a queue that RabbitMQ cannot use any more, and declares it as the services do, within 35 s. Should
+    /// another node of a cluster still have its messages, they are lost.
+    ///
+    /// # Errors
+    /// When RabbitMQ can use it after all, or refuses.
+    pub async fn replace_broken(&self, piece: Piece<'_>) -> Result<(), Error> {
+        if self.look(piece).await? != Found::Broken {
+            return Ok(());
+        }
+        let connection = open(&self.config, NAME, Frames::Small).await?;
+        let replacing = async {
+            let channel = connection.create_channel().await?;
+            let name = short(&piece.name(&self.names))?;
+            channel
+                .queue_delete(name, QueueDeleteOptions::default())
+                .await?;
+            piece.declare(&channel, &self.names).await
+        };
+        // RabbitMQ itself first waits for the queue's process.
+        let replaced = timeout(DELETE_TIMEOUT, replacing).await;
+        close(&connection).await;
+        replaced.map_err(|_| Error::Timeout {
+            address: self.config.redacted(),
+            after: DELETE_TIMEOUT,
+        })?
+    }
+
     /// Says goodbye to RabbitMQ.
     pub async fn close(self) {
         close(&self.connection).await;
@@ -136,6 +186,28 @@ impl Inspector {
             Ok(()) => Ok(Found::AsDeclared(usage)),
             Err(Error::PreconditionFailed(reason)) => Ok(Found::Different { reason, usage }),
             Err(error) => Err(error),
+        }
+    }
+
+    /// Whether RabbitMQ fails at giving a message of a queue that seems empty, or does not answer. Should there be one
+    /// by now, it stays.
+    async fn is_broken(&self, piece: Piece<'_>) -> Result<bool, Error> {
+        // On a connection of its own, which RabbitMQ ends when it is so.
+        let connection = open(&self.config, NAME, Frames::Small).await?;
+        let asking = async {
+            let channel = connection.create_channel().await?;
+            let name = short(&piece.name(&self.names))?;
+            match channel.basic_get(name, BasicGetOptions::default()).await {
+                Ok(_) => Ok(false),
+                Err(error) if reply_code(&error) == Some(INTERNAL_ERROR) => Ok(true),
+                Err(error) => Err(error.into()),
+            }
+        };
+        let broken = answered(&self.config, asking).await;
+        close(&connection).await;
+        match broken {
+            Err(Error::Timeout { .. }) => Ok(true),
+            broken => broken,
         }
     }
 

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use crate::confirmed::{ConfirmedPublisher, Outgoing};
 use crate::connection::{Frames, answered, close, open};
-use crate::error::is_internal;
+use crate::error::{INTERNAL_ERROR, reply_code};
 use crate::topology::{declare_rejected, declare_shared, short};
 use crate::{BrokerConfig, Delivery, Error, Names, rejection};
 
@@ -233,10 +233,10 @@ async fn consume(channel: &Channel, names: &Names) -> Result<Consumer, Error> {
     channel
         .basic_consume(queue, "".into(), options, FieldTable::default())
         .await
-        .map_err(|error| match is_internal(&error) {
-            true => Error::QueueBroken {
+        .map_err(|error| match reply_code(&error) {
+            Some(INTERNAL_ERROR) => Error::QueueBroken {
                 queue: names.submissions(),
             },
-            false => error.into(),
+            _ => error.into(),
         })
 }

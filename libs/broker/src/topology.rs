@@ -82,6 +82,10 @@ impl Piece<'_> {
         }
     }
 
+    pub(crate) fn is_quorum(self) -> bool {
+        matches!(self, Self::Submissions | Self::Rejected)
+    }
+
     /// Declares it as the services do.
     pub(crate) async fn declare(self, channel: &Channel, names: &Names) -> Result<(), Error> {
         match self {

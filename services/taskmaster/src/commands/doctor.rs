@@ -38,6 +38,10 @@ pub(crate) struct Args {
     /// Repair what can be repaired without losing anything: the schema, partitions, queues
     #[arg(long)]
     repair: bool,
+    /// With --repair: delete queues that RabbitMQ cannot use any more, and declare them again. What a cluster's other
+    /// nodes may still have of their messages is lost
+    #[arg(long, requires = "repair")]
+    delete_broken_queues: bool,
     /// Print JSON, for programs
     #[arg(long)]
     json: bool,
@@ -59,7 +63,11 @@ impl Args {
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
         let mut terminal = Terminal::new();
         let (mut checks, known) = postgres::examine(&self.store, self.repair).await;
-        checks.extend(rabbitmq::examine(&self.broker, &known, self.repair).await);
+        let repair = rabbitmq::Repair {
+            safe: self.repair,
+            broken_queues: self.delete_broken_queues,
+        };
+        checks.extend(rabbitmq::examine(&self.broker, &known, repair).await);
         let report = Report {
             healthy: checks.iter().all(|it| it.verdict.status != Status::Problem),
             checks,

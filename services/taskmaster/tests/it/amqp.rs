@@ -17,7 +17,7 @@ use crate::TASKMASTER;
 
 /// Connects as a producer does. The first coordinator declares the queue that producers publish to: before that, what
 /// they publish goes nowhere, and RabbitMQ tells only those who ask for it.
-async fn connect(stack: &Stack) -> Result<(Connection, Channel)> {
+pub(crate) async fn connect(stack: &Stack) -> Result<(Connection, Channel)> {
     let connection = Connection::connect(stack.amqp_url(), ConnectionProperties::default()).await?;
     let queue = format!("{}.submissions", stack.prefix());
     let options = QueueDeclareOptions {
@@ -36,7 +36,7 @@ async fn connect(stack: &Stack) -> Result<(Connection, Channel)> {
     Ok((connection, channel))
 }
 
-async fn publish(channel: &Channel, queue: &str, body: &[u8]) -> Result<()> {
+pub(crate) async fn publish(channel: &Channel, queue: &str, body: &[u8]) -> Result<()> {
     let properties = BasicProperties::default().with_delivery_mode(2);
     channel
         .basic_publish(
@@ -51,7 +51,7 @@ async fn publish(channel: &Channel, queue: &str, body: &[u8]) -> Result<()> {
     Ok(())
 }
 
-async fn completed(stack: &Stack, count: u64) -> Result<Value> {
+pub(crate) async fn completed(stack: &Stack, count: u64) -> Result<Value> {
     eventually(&format!("{count} tasks are completed"), async || {
         let (_, stats) = stack.api().get("/api/stats").await?;
         Ok(if stats["completed_tasks"] == count {

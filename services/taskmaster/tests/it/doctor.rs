@@ -12,6 +12,7 @@ use taskmaster_testkit::{Stack, TestDatabase, amqp_url, random_prefix};
 use tokio::process::Command;
 
 mod away;
+mod broken;
 
 use crate::TASKMASTER;
 use crate::up::{data, folder, up};

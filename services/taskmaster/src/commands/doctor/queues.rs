@@ -9,6 +9,7 @@ use crate::output::count;
 pub(super) fn judge(piece: Piece<'_>, found: &Found, names: &Names, led: Option<bool>) -> Verdict {
     match found {
         Found::Nothing => missing(piece),
+        Found::Broken => broken(piece),
         Found::Different { reason, usage } => different(piece, reason, *usage, names),
         Found::AsDeclared(usage) => match piece {
             Piece::Events => Verdict::ok("is there"),
@@ -31,6 +32,18 @@ fn missing(piece: Piece<'_>) -> Verdict {
         "every service makes it when it connects: start one, or read the log of those that run",
     )
     .repairable()
+}
+
+fn broken(piece: Piece<'_>) -> Verdict {
+    let harm = match piece {
+        Piece::Rejected => "submissions that are not valid have nowhere to go",
+        _ => "producers get no confirms",
+    };
+    Verdict::problem(
+        format!("is known to RabbitMQ, which cannot use it: {harm}"),
+        "in a cluster, wait until all its nodes run. If that does not help, \
+         `taskmaster doctor --repair --delete-broken-queues` deletes it and declares it again",
+    )
 }
 
 fn different(piece: Piece<'_>, reason: &str, usage: Usage, names: &Names) -> Verdict {
@@ -132,6 +145,16 @@ mod tests {
         for piece in [Piece::Events, Piece::Submissions, Piece::Rejected, WORKER] {
             let verdict = judged(piece, &Found::Nothing, Some(true));
             assert!(verdict.is_problem() && verdict.repairable, "{verdict:?}");
+        }
+    }
+
+    #[test]
+    fn what_rabbitmq_cannot_use_is_for_a_person_to_decide() {
+        for piece in [Piece::Submissions, Piece::Rejected] {
+            let verdict = judged(piece, &Found::Broken, Some(true));
+            assert!(verdict.is_problem() && !verdict.repairable, "{verdict:?}");
+            let advice = verdict.advice.unwrap();
+            assert!(advice.contains("--delete-broken-queues"), "{advice}");
         }
     }
 

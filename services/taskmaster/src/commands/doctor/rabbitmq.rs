@@ -14,8 +14,17 @@ use crate::failure::line;
 /// What all workers' queues are called together, where none can be named.
 const WORKER_QUEUES: &str = "worker-queues";
 
+/// What may be repaired.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Repair {
+    /// Whatever can be repaired without losing anything.
+    pub(super) safe: bool,
+    /// Queues that RabbitMQ cannot use, too.
+    pub(super) broken_queues: bool,
+}
+
 /// Makes every check of RabbitMQ, by what Postgres knows.
-pub(super) async fn examine(config: &BrokerConfig, known: &Known, repair: bool) -> Vec<Finding> {
+pub(super) async fn examine(config: &BrokerConfig, known: &Known, repair: Repair) -> Vec<Finding> {
     let mut findings = Findings::new(Area::Rabbitmq);
     let names = config.names();
     let workers = known.workers.as_deref().unwrap_or_default();
@@ -33,6 +42,7 @@ pub(super) async fn examine(config: &BrokerConfig, known: &Known, repair: bool) 
                 inspector: &inspector,
                 names: &names,
                 led: known.led,
+                delete_broken: repair.broken_queues,
             };
             for (piece, verdict) in declarations.examine(&pieces, repair).await {
                 findings.push(piece.name(&names), verdict);
@@ -74,10 +84,11 @@ struct Declarations<'a> {
     inspector: &'a Inspector,
     names: &'a Names,
     led: Option<bool>,
+    delete_broken: bool,
 }
 
 impl Declarations<'_> {
-    async fn examine<'p>(&self, pieces: &[Piece<'p>], repair: bool) -> Vec<(Piece<'p>, Verdict)> {
+    async fn examine<'p>(&self, pieces: &[Piece<'p>], repair: Repair) -> Vec<(Piece<'p>, Verdict)> {
         let mut verdicts = Vec::with_capacity(pieces.len());
         for &piece in pieces {
             verdicts.push((piece, self.look(piece).await));
@@ -91,8 +102,16 @@ impl Declarations<'_> {
             if verdict.is_problem() {
                 *verdict = self.look(*piece).await;
             }
-            if repair && verdict.repairable {
-                let again = self.look(*piece);
+            if repair.safe && verdict.repairable {
+                let again = async {
+                    let verdict = self.look(*piece).await;
+                    if !verdict.is_problem() {
+                        return verdict;
+                    }
+                    // Who consumes it comes back by itself.
+                    sleep(MOMENT).await;
+                    self.look(*piece).await
+                };
                 *verdict = verdict.clone().mended(self.repair(*piece), again).await;
             }
         }
@@ -101,6 +120,10 @@ impl Declarations<'_> {
 
     async fn look(&self, piece: Piece<'_>) -> Verdict {
         match self.inspector.look(piece).await {
+            // Asked for by name: what is in it may be lost.
+            Ok(found @ Found::Broken) if self.delete_broken => {
+                queues::judge(piece, &found, self.names, self.led).repairable()
+            }
             Ok(found) => queues::judge(piece, &found, self.names, self.led),
             Err(error) => Verdict::problem(
                 line(&error.into()),
@@ -115,6 +138,7 @@ impl Declarations<'_> {
             match self.inspector.look(piece).await? {
                 Found::AsDeclared(_) => Ok(()),
                 Found::Nothing => self.inspector.declare(piece).await,
+                Found::Broken => self.inspector.replace_broken(piece).await,
                 Found::Different { .. } => self.inspector.replace(piece).await,
             }
         };
