@@ -11,6 +11,8 @@ mod deadlocks;
 mod errors;
 mod explain;
 mod finish;
+mod hand_back;
+mod in_turn;
 mod keys;
 mod keys_at_once;
 mod leadership;

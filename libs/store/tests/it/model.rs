@@ -188,29 +188,35 @@ impl Replay {
 
     async fn finish(&mut self, asked: Vec<TaskLease>, random: &mut StdRng) {
         let by = self.workers.choose(random).unwrap().holder.worker_id;
-        let end = |task: &TaskLease| match random.random_range(0..4) {
-            0 => completed(*task),
-            1 => cancelled(*task),
-            _ => {
-                let row = self.rows[&task.id];
-                // An attempt counts from 1; a row that does not run is refused anyway.
-                let attempt = row.attempt.max(1);
-                Finish {
-                    verdict: verdict(Outcome::Failed, attempt, row.max_attempts, AT_ONCE, 0.0),
-                    ..failed(*task)
-                }
+        let mut end = |task: &TaskLease| {
+            let outcome = match random.random_range(0..6) {
+                0 => return completed(*task),
+                1 => return cancelled(*task),
+                2 => Outcome::Lost,
+                3 => Outcome::TimedOut,
+                _ => Outcome::Failed,
+            };
+            let row = self.rows[&task.id];
+            // An attempt counts from 1; a row that does not run is refused anyway.
+            let attempt = row.attempt.max(1);
+            Finish {
+                outcome,
+                verdict: verdict(outcome, attempt, row.max_attempts, AT_ONCE, 0.0),
+                ..failed(*task)
             }
         };
-        let finishes: Vec<Finish> = asked.iter().map(end).collect();
-        let verdicts: BTreeMap<TaskLease, Verdict> = finishes
+        let finishes: Vec<Finish> = asked.iter().map(&mut end).collect();
+        let ends: BTreeMap<TaskLease, (Outcome, Verdict)> = finishes
             .iter()
-            .map(|finish| (finish.task, finish.verdict))
+            .map(|finish| (finish.task, (finish.outcome, finish.verdict)))
             .collect();
         let ended = finish(&self.pool, by, finishes).await.unwrap();
         for task in &asked {
-            let verdict = verdicts[task];
+            let (outcome, verdict) = ends[task];
             let ids = ended.iter().map(|ended| ended.id);
-            self.expect(&[*task], ids, |row, lease| row.finish(lease, verdict));
+            self.expect(&[*task], ids, |row, lease| {
+                row.finish(lease, outcome, verdict)
+            });
         }
         self.check_ended(&ended);
         let worker = self
@@ -284,8 +290,9 @@ impl Replay {
             let applied = match row.rescue() {
                 None => continue,
                 Some(Rescue::Release) => row.release(row.lease),
-                Some(Rescue::Finish(outcome)) => {
-                    row.finish(row.lease, row.verdict(outcome, AT_ONCE, 0.0))
+                Some(Rescue::Finish) => {
+                    let verdict = row.verdict(Outcome::Lost, AT_ONCE, 0.0);
+                    row.finish(row.lease, Outcome::Lost, verdict)
                 }
             };
             assert!(applied);
@@ -312,10 +319,18 @@ impl Replay {
 
     /// Compares every row with what Postgres has.
     async fn compare(&self) {
-        type Columns = (Uuid, String, Lease, i32, i32, Option<i32>, bool);
+        type Columns = (Uuid, String, Lease, i32, i32, i32, Option<i32>, bool);
         let rows: Vec<Columns> = sqlx::query_as(
-            "select id, status, lease, attempt, max_attempts, assigned_worker, cancel_requested_at is not null
-             from all_tasks order by id",
+            "select id, status, lease, attempt, max_attempts, coalesce(submitted_max_attempts, max_attempts),
+                 assigned_worker, cancel_requested_at is not null
+             from (select id, status, lease, attempt, max_attempts, submitted_max_attempts, assigned_worker,
+                       cancel_requested_at
+                   from tasks
+                   union all
+                   select id, status, lease, attempt, max_attempts, submitted_max_attempts, assigned_worker,
+                       cancel_requested_at
+                   from finished_tasks) t
+             order by id",
         )
         .fetch_all(&self.pool)
         .await
@@ -323,14 +338,15 @@ impl Replay {
         let rows: Vec<(Uuid, Row)> = rows
             .into_iter()
             .map(
-                |(id, status, lease, attempt, max_attempts, assigned_worker, cancel_requested)| {
+                |(id, status, lease, attempt, max_attempts, submitted, assigned_worker, cancel)| {
                     let row = Row {
                         status: status.parse().unwrap(),
                         lease,
                         attempt,
                         max_attempts,
+                        submitted_max_attempts: submitted,
                         assigned_worker,
-                        cancel_requested,
+                        cancel_requested: cancel,
                     };
                     (id, row)
                 },
