@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
+use taskmaster_store::bounded;
 use taskmaster_store::workers::{self, Worker};
 use utoipa::ToSchema;
 
@@ -29,6 +30,6 @@ pub(crate) async fn list(
     parameters: Parameters,
 ) -> Result<Json<WorkerList>, ApiError> {
     parameters.finish()?;
-    let workers = workers::list(&state.pool).await?;
+    let workers = bounded(workers::list(&state.pool)).await?;
     Ok(Json(WorkerList { workers }))
 }

@@ -1,8 +1,11 @@
 //! The whole system: the real executable on a real Postgres and a real RabbitMQ.
 
 mod amqp;
+mod cancel;
 mod client;
 mod coordinators;
+mod deadlines;
+mod exhausted;
 mod lifecycle;
 mod message_ids;
 mod oom;
