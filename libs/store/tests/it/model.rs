@@ -8,6 +8,7 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, IteratorRandom};
 use rand::{RngExt, SeedableRng};
+use sqlx::AssertSqlSafe;
 use taskmaster_core::protocol::{self, Rescue, Row};
 use taskmaster_core::{
     Lease, NewTask, Outcome, RetryPolicy, TaskLease, TaskStatus, Verdict, verdict,
@@ -71,12 +72,15 @@ impl Replay {
         self.rows.extend(new.iter().map(|new| (new.id, submitted)));
     }
 
-    /// A few tasks in any status, but mostly such that have not ended, each with a lease that is now and then not its
-    /// own.
+    /// A few tasks in any status, but mostly such that somebody holds, each with a lease that is now and then not its own.
     fn some(&self, random: &mut StdRng) -> Vec<TaskLease> {
         let count = random.random_range(1..=12);
-        let ended = random.random_bool(0.1);
-        let may_be_asked = |(_, row): &(&Uuid, &Row)| ended || !row.status.is_final();
+        let which = random.random_range(0..10);
+        let may_be_asked = |(_, row): &(&Uuid, &Row)| match which {
+            0 => true,
+            1..4 => !row.status.is_final(),
+            _ => matches!(row.status, TaskStatus::Assigned | TaskStatus::Running),
+        };
         let picked = self.rows.iter().filter(may_be_asked).sample(random, count);
         picked
             .into_iter()
@@ -104,9 +108,9 @@ impl Replay {
 
     async fn step(&mut self, random: &mut StdRng) {
         let asked = self.some(random);
-        match random.random_range(0..14) {
+        match random.random_range(0..15) {
             0 => {
-                let max_attempts = *[1, 2, 100].choose(random).unwrap();
+                let max_attempts = *[1, 1, 2, 100].choose(random).unwrap();
                 self.submit(random.random_range(1..9), max_attempts).await;
             }
             1..=3 => self.claim(random).await,
@@ -126,6 +130,12 @@ impl Replay {
                 }
             }
             12 => self.rescue(&asked, random).await,
+            13 => {
+                let ended = self.rows.iter().filter(|(_, row)| row.status.is_final());
+                for id in Vec::from_iter(ended.map(|(id, _)| *id)) {
+                    self.by_hand(id, false).await;
+                }
+            }
             _ => self.restart(random).await,
         }
     }
@@ -214,9 +224,8 @@ impl Replay {
         for task in &asked {
             let (outcome, verdict) = ends[task];
             let ids = ended.iter().map(|ended| ended.id);
-            self.expect(&[*task], ids, |row, lease| {
-                row.finish(lease, outcome, verdict)
-            });
+            let finish = |row: &mut Row, lease| row.finish(lease, outcome, verdict);
+            self.expect(&[*task], ids, finish);
         }
         self.check_ended(&ended);
         let worker = self
@@ -320,18 +329,11 @@ impl Replay {
     /// Compares every row with what Postgres has.
     async fn compare(&self) {
         type Columns = (Uuid, String, Lease, i32, i32, i32, Option<i32>, bool);
-        let rows: Vec<Columns> = sqlx::query_as(
-            "select id, status, lease, attempt, max_attempts, coalesce(submitted_max_attempts, max_attempts),
-                 assigned_worker, cancel_requested_at is not null
-             from (select id, status, lease, attempt, max_attempts, submitted_max_attempts, assigned_worker,
-                       cancel_requested_at
-                   from tasks
-                   union all
-                   select id, status, lease, attempt, max_attempts, submitted_max_attempts, assigned_worker,
-                       cancel_requested_at
-                   from finished_tasks) t
-             order by id",
-        )
+        let columns = "id, status, lease, attempt, max_attempts, coalesce(submitted_max_attempts, max_attempts),
+            assigned_worker, cancel_requested_at is not null";
+        let rows: Vec<Columns> = sqlx::query_as(AssertSqlSafe(format!(
+            "select {columns} from tasks union all select {columns} from finished_tasks order by id"
+        )))
         .fetch_all(&self.pool)
         .await
         .unwrap();
