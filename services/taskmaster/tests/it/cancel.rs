@@ -186,7 +186,7 @@ async fn a_worker_that_is_cut_off_never_hears_it_and_it_counts_all_the_same() ->
 }
 
 /// A link to the server at this address, and the address by way of it.
-async fn proxied(mut url: Url) -> Result<(Proxy, String)> {
+pub(crate) async fn proxied(mut url: Url) -> Result<(Proxy, String)> {
     let host = url.host_str().context("no host")?;
     let port = url.port().context("no port")?;
     let server = lookup_host((host, port)).await?.next();

@@ -13,6 +13,7 @@ mod outage;
 mod output;
 mod processes;
 mod rescue;
+mod single_attempt;
 mod submit_again;
 mod up;
 mod up_refusals;
