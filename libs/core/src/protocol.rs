@@ -18,6 +18,8 @@ pub struct Row {
     pub attempt: i32,
     /// How often it is started at most.
     pub max_attempts: i32,
+    /// What that was when it was submitted, before any retry by hand.
+    pub submitted_max_attempts: i32,
     /// Who holds it, or held it at its end. `None` exactly while it is scheduled, and if it was cancelled then.
     pub assigned_worker: Option<i32>,
     /// Whether someone asked for it to be stopped, since the last retry by hand.
@@ -40,31 +42,14 @@ pub enum Cancel {
 pub enum Rescue {
     /// It had not started: [`Row::release`].
     Release,
-    /// It ran: [`Row::finish`], by the verdict on this outcome.
-    Finish(Outcome),
-}
-
-/// How a run ended whose worker was lost. One that was to be stopped has been.
-#[must_use]
-pub fn lost(cancel_requested: bool) -> Outcome {
-    if cancel_requested {
-        Outcome::Cancelled
-    } else {
-        Outcome::Lost
-    }
+    /// It ran: [`Row::finish`] as [`Outcome::Lost`], by the verdict on that.
+    Finish,
 }
 
 /// How a run ends that its worker stopped in order to hand it back, if the hand-back is refused while the lease still
-/// holds. A command with one attempt must not be started again, so its end is not known; with more, only a cancel
-/// stands in the way of the hand-back, and the command has been stopped.
-#[must_use]
-pub fn not_handed_back(max_attempts: i32) -> Outcome {
-    if max_attempts > 1 {
-        Outcome::Cancelled
-    } else {
-        Outcome::Lost
-    }
-}
+/// holds: a command with one attempt must not be started again. [`Row::finish`] makes a cancel of it, if one was
+/// requested, which is the other reason to refuse.
+pub const NOT_HANDED_BACK: (Outcome, Verdict) = (Outcome::Lost, Verdict::Final(TaskStatus::Failed));
 
 /// Each move says whether it applied; where it did not, nothing was changed.
 impl Row {
@@ -76,6 +61,7 @@ impl Row {
             lease: 0,
             attempt: 0,
             max_attempts,
+            submitted_max_attempts: max_attempts,
             assigned_worker: None,
             cancel_requested: false,
         }
@@ -120,11 +106,12 @@ impl Row {
     }
 
     /// Takes back a run that its worker has stopped, without spending its attempt: `hand_back.sql`. Not one that was to
-    /// be cancelled, and not one with a single attempt, which would be started a second time: see [`not_handed_back`].
+    /// be cancelled, and not one submitted with a single attempt, which would be started a second time, also after a retry
+    /// by hand: see [`NOT_HANDED_BACK`].
     pub fn hand_back(&mut self, lease: Lease) -> bool {
         let handed_back = self.runs(lease)
             && !self.cancel_requested
-            && self.max_attempts > 1
+            && self.submitted_max_attempts > 1
             && self.apply(Event::Release);
         if handed_back {
             self.assigned_worker = None;
@@ -134,9 +121,14 @@ impl Row {
     }
 
     /// Ends a run, for good or until its next attempt: `finish.sql` and `retry_later.sql`. One whose cancel was
-    /// requested is not tried again: it ends as cancelled.
-    pub fn finish(&mut self, lease: Lease, verdict: Verdict) -> bool {
+    /// requested is not tried again: it ends as cancelled. So does one that did not end by itself but was stopped or
+    /// lost, whoever did that, and whatever they knew of the request.
+    pub fn finish(&mut self, lease: Lease, outcome: Outcome, verdict: Verdict) -> bool {
+        let stopped = matches!(outcome, Outcome::Lost | Outcome::TimedOut);
         match verdict {
+            Verdict::Final(_) if stopped && self.cancel_requested => {
+                self.end(lease, TaskStatus::Cancelled)
+            }
             Verdict::Final(status) => self.end(lease, status),
             Verdict::RetryAfter(_) => {
                 self.retry_later(lease) || self.end(lease, TaskStatus::Cancelled)
@@ -162,7 +154,7 @@ impl Row {
     pub fn rescue(&self) -> Option<Rescue> {
         match self.status {
             TaskStatus::Assigned => Some(Rescue::Release),
-            TaskStatus::Running => Some(Rescue::Finish(lost(self.cancel_requested))),
+            TaskStatus::Running => Some(Rescue::Finish),
             TaskStatus::Scheduled
             | TaskStatus::Completed
             | TaskStatus::Failed
@@ -248,9 +240,13 @@ mod tests {
     fn what_has_one_attempt_is_not_handed_back() {
         let mut once = running(1);
         assert!(!once.hand_back(1));
-        assert_eq!(not_handed_back(1), Outcome::Lost);
-        let verdict = once.verdict(Outcome::Lost, RetryPolicy::default(), 0.0);
-        assert!(once.finish(1, verdict) && once.status == TaskStatus::Failed);
+        let (outcome, verdict) = NOT_HANDED_BACK;
+        assert!(once.finish(1, outcome, verdict) && once.status == TaskStatus::Failed);
+
+        // A retry by hand is one start, too.
+        assert!(once.retry_by_hand() && once.claim(7) && once.start(2, 7, 'a', 'a'));
+        assert_eq!((once.attempt, once.max_attempts), (2, 2));
+        assert!(!once.hand_back(2));
 
         let mut more = running(2);
         assert!(!more.hand_back(0));
@@ -262,19 +258,36 @@ mod tests {
     fn what_was_to_be_cancelled_neither_comes_back_nor_is_tried_again() {
         let mut row = running(3);
         assert_eq!(row.cancel(), Cancel::Requested);
-        assert_eq!(row.rescue(), Some(Rescue::Finish(Outcome::Cancelled)));
         assert!(!row.hand_back(1));
         let verdict = row.verdict(Outcome::Failed, RetryPolicy::default(), 0.0);
         assert!(matches!(verdict, Verdict::RetryAfter(_)));
-        assert!(row.finish(1, verdict) && row.status == TaskStatus::Cancelled);
+        assert!(row.finish(1, Outcome::Failed, verdict));
+        assert_eq!(row.status, TaskStatus::Cancelled);
         assert_eq!(row.cancel(), Cancel::Refused);
+    }
+
+    #[test]
+    fn what_was_to_be_cancelled_and_did_not_end_by_itself_is_cancelled() {
+        for (outcome, expected) in [
+            (Outcome::Lost, TaskStatus::Cancelled),
+            (Outcome::TimedOut, TaskStatus::Cancelled),
+            (Outcome::Failed, TaskStatus::Failed),
+            (Outcome::Completed, TaskStatus::Completed),
+        ] {
+            let mut row = running(1);
+            assert_eq!(row.cancel(), Cancel::Requested);
+            let verdict = row.verdict(outcome, RetryPolicy::default(), 0.0);
+            assert!(row.finish(1, outcome, verdict));
+            assert_eq!(row.status, expected, "{outcome:?}");
+        }
     }
 
     #[test]
     fn a_retry_by_hand_goes_on_with_the_leases() {
         let mut row = running(1);
         assert!(!row.retry_by_hand());
-        assert!(row.finish(1, Verdict::Final(TaskStatus::Failed)));
+        let verdict = Verdict::Final(TaskStatus::Failed);
+        assert!(row.finish(1, Outcome::Failed, verdict));
         assert!(row.retry_by_hand());
         assert_eq!((row.lease, row.attempt, row.max_attempts), (1, 1, 2));
         assert!(row.claim(8) && row.lease == 2);

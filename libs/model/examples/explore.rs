@@ -1,5 +1,5 @@
 //! Walks a space that the tests have no time for: how much may go wrong, the attempts of one task or two (`q` after
-//! them: by AMQP), and which disturbances there are to be, all unless told.
+//! them: by AMQP; `r`: failed at each before, and retried by hand), and which disturbances there are to be, all unless told.
 //!
 //! ```sh
 //! cargo run -p taskmaster-model --example explore -- 2 2
@@ -15,11 +15,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let disturbances = arguments.next().ok_or("how many disturbances?")?.parse()?;
     let attempts = arguments.next().ok_or("how many attempts?")?;
     let mut tasks = attempts.split(',').map(|task| {
-        let max_attempts = task.trim_end_matches('q').parse()?;
+        let max_attempts = task.trim_end_matches(['q', 'r']).parse()?;
         let by_amqp = task.ends_with('q');
+        let retried = task.ends_with('r');
         Ok::<_, std::num::ParseIntError>(TaskSetup {
             max_attempts,
             by_amqp,
+            retried,
         })
     });
     let tasks = [tasks.next().transpose()?, tasks.next().transpose()?];

@@ -2,7 +2,6 @@
 
 use stateright::{Model, Property};
 use taskmaster_core::Outcome;
-use taskmaster_core::protocol::Row;
 
 use crate::setup::TaskSetup;
 use crate::state::{
@@ -93,6 +92,8 @@ pub enum Action {
 
     /// Somebody cancels a task.
     Cancel(Task),
+    /// Somebody retries one that has failed or was cancelled.
+    Retry(Task),
 }
 
 /// What can go wrong, and what people can ask for: each takes one from the budget.
@@ -128,11 +129,13 @@ pub enum Disturbance {
     Fail,
     /// [`Action::Cancel`]
     Cancel,
+    /// [`Action::Retry`]
+    Retry,
 }
 
 impl Disturbance {
     /// Each of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::LoseIntake,
         Self::ClaimForLost,
         Self::PublishUnconfirmed,
@@ -148,6 +151,7 @@ impl Disturbance {
         Self::Drain,
         Self::Fail,
         Self::Cancel,
+        Self::Retry,
     ];
 }
 
@@ -172,6 +176,7 @@ impl Action {
             A::Drain(_) => Some(D::Drain),
             A::Exit(_, _, Outcome::Failed) => Some(D::Fail),
             A::Cancel(_) => Some(D::Cancel),
+            A::Retry(_) => Some(D::Retry),
             A::Take(_)
             | A::Store(_)
             | A::Ack(_)
@@ -257,6 +262,7 @@ impl Setup {
             A::SignOff(worker) => self.sign_off(s, worker),
 
             A::Cancel(task) => self.cancel(s, task),
+            A::Retry(task) => self.retry(s, task),
         }
         // They differ only by what they are about to do.
         s.coordinators.sort_unstable();
@@ -282,7 +288,7 @@ impl Setup {
             Some(task) if task.by_amqp => Submission::Queued,
             _ => Submission::Acked,
         });
-        let stored = |task: TaskSetup| (!task.by_amqp).then(|| Row::submitted(task.max_attempts));
+        let stored = |task: TaskSetup| (!task.by_amqp).then(|| task.row());
         State {
             rows: self.tasks.map(|task| task.and_then(stored)),
             registered: [registered; WORKERS],

@@ -1,7 +1,7 @@
 //! The coordinators: the dispatcher, which claims, publishes and releases, and the rescuer.
 
-use taskmaster_core::TaskStatus;
 use taskmaster_core::protocol::{Rescue, Row};
+use taskmaster_core::{Outcome, TaskStatus};
 
 use crate::state::{
     Claim, Coordinator, Message, Presence, Stage, State, Statement, Task, Worker, WorkerId,
@@ -116,8 +116,8 @@ impl Setup {
         let spends_nothing = self.broken == Some(Broken::RescueSpendsNothing);
         Some(match s.row(task)?.rescue()? {
             Rescue::Release => Statement::Release(claim),
-            Rescue::Finish(_) if spends_nothing => Statement::HandBack(claim),
-            Rescue::Finish(outcome) => Statement::Finish(claim, outcome),
+            Rescue::Finish if spends_nothing => Statement::HandBack(claim),
+            Rescue::Finish => Statement::Finish(claim, Outcome::Lost),
         })
     }
 }

@@ -1,5 +1,6 @@
-//! The intake: receives, commits, acknowledges, in this order. And people, who cancel.
+//! The intake: receives, commits, acknowledges, in this order. And people, who cancel and retry.
 
+use taskmaster_core::TaskStatus;
 use taskmaster_core::protocol::{self, Row};
 
 use crate::state::{Message, State, Submission, Task};
@@ -31,6 +32,11 @@ impl Setup {
             if s.row(task).is_some_and(may_cancel) {
                 actions.push(Action::Cancel(task));
             }
+            let ended =
+                |row: &Row| matches!(row.status, TaskStatus::Failed | TaskStatus::Cancelled);
+            if s.row(task).is_some_and(ended) {
+                actions.push(Action::Retry(task));
+            }
         }
     }
 
@@ -40,7 +46,7 @@ impl Setup {
         if s.rows[i].is_none() || self.broken == Some(Broken::NoIdempotencyKey) {
             s.seen.stored[i] += 1;
         }
-        s.rows[i].get_or_insert(Row::submitted(self.max_attempts(task)));
+        s.rows[i].get_or_insert_with(|| Row::submitted(self.max_attempts(task)));
         s.submissions[i] = match s.submissions[i] {
             Submission::AckedFirst => Submission::Acked,
             _ => Submission::Stored,
@@ -71,6 +77,14 @@ impl Setup {
         };
         if let (protocol::Cancel::Requested, Some((claim, worker))) = (row.cancel(), holder) {
             s.publish(Message::Cancel(worker, claim));
+        }
+    }
+
+    /// `retry_by_hand.sql`. It asks for one more run, so they are counted anew.
+    pub(crate) fn retry(&self, s: &mut State, task: Task) {
+        let i = task.index();
+        if s.rows[i].as_mut().is_some_and(Row::retry_by_hand) {
+            s.seen.runs[i] = 0;
         }
     }
 }

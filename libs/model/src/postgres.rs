@@ -1,7 +1,7 @@
 //! Postgres: statements, carried out one after the other. Every row moves by `taskmaster_core::protocol`; what is
 //! written here is only which rule is switched off, and what has been seen.
 
-use taskmaster_core::protocol::{Row, not_handed_back};
+use taskmaster_core::protocol::{NOT_HANDED_BACK, Row};
 use taskmaster_core::{Outcome, RetryPolicy, TaskStatus};
 
 use crate::state::{Claim, Stage, State, Statement, Task, WorkerId};
@@ -62,7 +62,7 @@ impl Setup {
             Some(Broken::FinishIgnoresLease) => row.lease,
             _ => claim.lease,
         };
-        let finished = row.finish(lease, verdict);
+        let finished = row.finish(lease, outcome, verdict);
         s.seen.stale_finish |= finished && row.lease != claim.lease;
         finished
     }
@@ -72,24 +72,21 @@ impl Setup {
         let Some(row) = &mut s.rows[claim.task.index()] else {
             return false;
         };
-        let max_attempts = row.max_attempts;
-        let unguarded = [Broken::HandsBackOneAttempt, Broken::RescueSpendsNothing];
-        if self
-            .broken
-            .is_some_and(|broken| unguarded.contains(&broken))
-        {
-            row.max_attempts = max_attempts.max(2);
-        }
+        let submitted = row.submitted_max_attempts;
+        row.submitted_max_attempts = match self.broken {
+            Some(Broken::HandsBackOneAttempt | Broken::RescueSpendsNothing) => submitted.max(2),
+            Some(Broken::HandsBackRetried) => row.max_attempts,
+            _ => submitted,
+        };
         let handed_back = row.hand_back(claim.lease);
-        row.max_attempts = max_attempts;
+        row.submitted_max_attempts = submitted;
         handed_back
     }
 
     /// What the reporter does with a run that it stopped to hand it back.
     pub(crate) fn hand_back_or_finish(&self, s: &mut State, claim: Claim) {
-        let max_attempts = self.max_attempts(claim.task);
         if !self.hand_back(s, claim) {
-            self.finish(s, claim, not_handed_back(max_attempts));
+            self.finish(s, claim, NOT_HANDED_BACK.0);
         }
     }
 

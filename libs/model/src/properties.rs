@@ -2,6 +2,7 @@
 
 use stateright::Property;
 use taskmaster_core::TaskStatus;
+use taskmaster_core::protocol::Row;
 
 use crate::Setup;
 use crate::state::{Held, State, Task};
@@ -14,8 +15,9 @@ pub const ONE_HOLDER: &str = "at most one live holder";
 pub const START_BEFORE_RUN: &str = "no run without a committed start";
 /// No claim is run twice, nor after a later one.
 pub const ONE_RUN_FOR_EACH_START: &str = "a committed start is run at most once";
-/// For tasks with `max_attempts` of 1.
-pub const AT_MOST_ONCE: &str = "with one attempt a command starts at most once";
+/// For tasks that are submitted with `max_attempts` of 1.
+pub const AT_MOST_ONCE: &str =
+    "with one attempt a command starts at most once, until somebody retries it";
 /// However often its message comes.
 pub const ONE_TASK_FOR_EACH_SUBMISSION: &str = "a submission becomes one task";
 /// From every state, with nothing going wrong any more, every task that was submitted reaches its end.
@@ -52,7 +54,16 @@ pub(crate) fn all() -> Vec<Property<Setup>> {
             |_, s: &State| {
                 Task::all().any(|task| {
                     s.row(task)
-                        .is_some_and(|row| row.status == TaskStatus::Completed && row.attempt == 2)
+                        .is_some_and(|row| completed_at(row, 2) && !was_retried(row))
+                })
+            },
+        ),
+        Property::sometimes(
+            "a run that failed is retried by hand and completes",
+            |_, s: &State| {
+                Task::all().any(|task| {
+                    s.row(task)
+                        .is_some_and(|row| completed_at(row, 2) && was_retried(row))
                 })
             },
         ),
@@ -78,6 +89,15 @@ pub(crate) fn all() -> Vec<Property<Setup>> {
             })
         }),
     ]
+}
+
+fn completed_at(row: &Row, attempt: i32) -> bool {
+    row.status == TaskStatus::Completed && row.attempt == attempt
+}
+
+/// Whether a retry by hand has allowed it an attempt.
+fn was_retried(row: &Row) -> bool {
+    row.max_attempts > row.submitted_max_attempts
 }
 
 /// How many processes run a task's command.

@@ -1,5 +1,8 @@
 //! What is checked: how much may go wrong, and which rule is switched off.
 
+use taskmaster_core::protocol::Row;
+use taskmaster_core::{Outcome, RetryPolicy, TaskStatus};
+
 use crate::action::Disturbance;
 use crate::state::{TASKS, Task};
 
@@ -25,6 +28,7 @@ impl Setup {
         let task = TaskSetup {
             max_attempts,
             by_amqp: false,
+            retried: false,
         };
         Self {
             disturbances,
@@ -60,6 +64,24 @@ pub struct TaskSetup {
     pub max_attempts: i32,
     /// Whether it comes as a message of an AMQP producer, and is not stored already.
     pub by_amqp: bool,
+    /// Whether it has failed at each attempt before, and somebody has retried it.
+    pub retried: bool,
+}
+
+impl TaskSetup {
+    /// The task as it is stored.
+    pub(crate) fn row(self) -> Row {
+        let mut row = Row::submitted(self.max_attempts);
+        while self.retried && row.status == TaskStatus::Scheduled {
+            row.claim(0);
+            let lease = row.lease;
+            row.start(lease, 0, 0, 0);
+            let verdict = row.verdict(Outcome::Failed, RetryPolicy::default(), 0.0);
+            row.finish(lease, Outcome::Failed, verdict);
+        }
+        row.retry_by_hand();
+        row
+    }
 }
 
 /// A rule of the protocol, or an assumption of it, that is switched off. With each the checker has to find a state that
@@ -94,6 +116,8 @@ pub enum Broken {
     RescueSpendsNothing,
     /// A task with one attempt is handed back like every other.
     HandsBackOneAttempt,
+    /// It is once a retry by hand has allowed it another one.
+    HandsBackRetried,
     /// A new process takes a worker's name while the one before is alive and runs something.
     TwoProcessesOfOneName,
 }

@@ -243,7 +243,7 @@ pub struct Known {
 pub struct Seen {
     /// The latest claim of each task under which its command began to run; 0: none.
     pub begun: [Lease; TASKS],
-    /// How often each task's command began to run; 2: twice or more.
+    /// How often each task's command began to run since somebody retried it, if somebody did; 2: twice or more.
     pub runs: [u8; TASKS],
     /// A command began to run under a claim under which, or after which, it had begun before.
     pub begun_again: bool,

@@ -1,7 +1,7 @@
 //! A worker: consumer, starter, runs, reporter, heartbeat and drain, and the life of its process.
 
 use taskmaster_core::Outcome;
-use taskmaster_core::protocol::not_handed_back;
+use taskmaster_core::protocol::NOT_HANDED_BACK;
 
 use crate::state::{
     Beat, Claim, Held, Known, Message, Presence, Registered, Stage, State, Statement, TASKS, Task,
@@ -162,7 +162,7 @@ impl Setup {
         s.send(match s.workers[id.index()].find(claim) {
             Some(Held::Ended(outcome)) => Statement::Finish(claim, outcome),
             _ if max_attempts > 1 => Statement::HandBack(claim),
-            _ => Statement::Finish(claim, not_handed_back(max_attempts)),
+            _ => Statement::Finish(claim, NOT_HANDED_BACK.0),
         });
     }
 

@@ -5,6 +5,9 @@ use uuid::Uuid;
 
 use crate::{PgPool, Result};
 
+/// How often a task is looked at that moves between two looks.
+const LOOKS: u32 = 100;
+
 /// What a request to cancel came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cancel {
@@ -30,7 +33,7 @@ pub enum Cancel {
 pub async fn cancel(pool: &PgPool, id: Uuid) -> Result<Cancel> {
     // The task may move between two of these looks; each status leads to a later look or to an answer, and a task
     // that keeps changing between scheduled and running is met by the first look that is quick enough.
-    for _ in 0..100 {
+    for _ in 0..LOOKS {
         if sqlx::query_file_scalar!("src/cancel.sql", id)
             .fetch_optional(pool)
             .await?
@@ -85,14 +88,20 @@ pub enum Retry {
 /// # Errors
 /// When Postgres is away. Trying again is harmless.
 pub async fn retry(pool: &PgPool, id: Uuid) -> Result<Retry> {
-    if sqlx::query_file_scalar!("src/retry_by_hand.sql", id)
-        .fetch_optional(pool)
-        .await?
-        .is_some()
-    {
-        return Ok(Retry::Scheduled);
+    // It may end between the two looks: then the first one is due again, as in `cancel`.
+    for _ in 0..LOOKS {
+        if sqlx::query_file_scalar!("src/retry_by_hand.sql", id)
+            .fetch_optional(pool)
+            .await?
+            .is_some()
+        {
+            return Ok(Retry::Scheduled);
+        }
+        match crate::tasks::get(pool, id).await?.map(|task| task.status) {
+            None => return Ok(Retry::NotFound),
+            Some(TaskStatus::Failed | TaskStatus::Cancelled) => {}
+            Some(status) => return Ok(Retry::Refused(status)),
+        }
     }
-    Ok(crate::tasks::get(pool, id)
-        .await?
-        .map_or(Retry::NotFound, |task| Retry::Refused(task.status)))
+    Err(sqlx::Error::PoolTimedOut.into())
 }

@@ -5,10 +5,10 @@ with gone as (
 kept as (
     insert into finished_tasks (id, command, argv, executor, simulate, env, stdin, priority, timeout_seconds, status,
         outcome, lease, attempt, max_attempts, created_at, scheduled_at, picked_at, started_at, finished_at,
-        assigned_worker, cancel_requested_at, error_message)
+        assigned_worker, cancel_requested_at, submitted_max_attempts, error_message)
     select id, command, argv, executor, simulate, env, stdin, priority, timeout_seconds, 'cancelled',
         'cancelled', lease, attempt, max_attempts, created_at, scheduled_at, picked_at, null, now(),
-        assigned_worker, now(), error_message
+        assigned_worker, now(), submitted_max_attempts, error_message
     from gone
     returning id
 ),

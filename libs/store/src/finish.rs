@@ -63,7 +63,8 @@ impl<'a> Columns<'a> {
 /// Writes how runs ended. `by` is the worker that reports (0: the coordinator, for a worker that was lost). What is
 /// not in the answer was stale: its lease was taken back before, and nothing was written.
 ///
-/// A task whose cancel was requested is not scheduled again: it ends as cancelled.
+/// A task whose cancel was requested is not scheduled again: it ends as cancelled. So does one whose run was lost or
+/// stopped at its time limit.
 ///
 /// # Errors
 /// When Postgres is away. Trying again is harmless: what was committed the first time is then stale.
@@ -147,7 +148,8 @@ async fn retry_later(pool: &PgPool, columns: &Columns<'_>) -> Result<Vec<Ended>>
 }
 
 /// Hands back tasks that run, without spending their attempt: a worker that stops and has ended them itself.
-/// Returns the tasks that were handed back: none whose cancel was requested, and none that may start only once.
+/// Returns the tasks that were handed back: none whose cancel was requested, and none that was submitted to start only
+/// once.
 ///
 /// # Errors
 /// When Postgres is away.

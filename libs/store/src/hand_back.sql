@@ -1,4 +1,5 @@
--- What may start only once is not started again, also when its worker stopped it.
+-- What was submitted to start only once is not started again, also when its worker stopped it, and also when a retry by
+-- hand has allowed it one start more.
 -- Looked up and locked one by one, in the order given: see start.sql.
 with held as materialized (
     select l.id
@@ -6,7 +7,7 @@ with held as materialized (
     cross join lateral (
         select t.id from tasks t
         where t.id = x.id and t.lease = x.lease and t.status = 'running' and t.cancel_requested_at is null
-          and t.max_attempts > 1
+          and coalesce(t.submitted_max_attempts, t.max_attempts) > 1
         for update
     ) l
 )

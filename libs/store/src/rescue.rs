@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use taskmaster_core::{Lease, Outcome, RetryPolicy, TaskLease, TaskStatus, protocol, verdict};
+use taskmaster_core::{Lease, Outcome, RetryPolicy, TaskLease, TaskStatus, verdict};
 use uuid::Uuid;
 
 use crate::finish::{Ended, Finish};
@@ -75,7 +75,6 @@ pub async fn rescue(pool: &PgPool, of: Of<'_>, policy: RetryPolicy) -> Result<Ve
 struct Held {
     task: TaskLease,
     running: bool,
-    cancel_requested: bool,
     attempt: i32,
     max_attempts: i32,
     worker_name: String,
@@ -83,12 +82,11 @@ struct Held {
 
 impl Held {
     fn lost(self, policy: RetryPolicy) -> Finish {
-        let outcome = protocol::lost(self.cancel_requested);
         Finish {
             task: self.task,
-            outcome,
+            outcome: Outcome::Lost,
             verdict: verdict(
-                outcome,
+                Outcome::Lost,
                 self.attempt,
                 self.max_attempts,
                 policy,
@@ -116,7 +114,6 @@ async fn held(pool: &PgPool, of: Of<'_>) -> Result<Vec<Held>> {
     let rows = sqlx::query!(
         r#"
         select t.id as "id!", t.lease as "lease!", t.status = 'running' as "running!",
-            t.cancel_requested_at is not null as "cancel!",
             t.attempt as "attempt!", t.max_attempts as "max_attempts!", w.name as "name!"
         from workers w
         join tasks t on t.assigned_worker = w.id and t.picked_at is not null
@@ -141,7 +138,6 @@ async fn held(pool: &PgPool, of: Of<'_>) -> Result<Vec<Held>> {
                 lease: row.lease,
             },
             running: row.running,
-            cancel_requested: row.cancel,
             attempt: row.attempt,
             max_attempts: row.max_attempts,
             worker_name: row.name,

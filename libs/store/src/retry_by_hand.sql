@@ -17,8 +17,8 @@ counted as (
     on conflict (day, worker_id, status) do update set count = finished_counts.count + excluded.count
 )
 insert into tasks (id, command, argv, executor, simulate, env, stdin, priority, timeout_seconds, lease, attempt,
-    max_attempts, created_at, error_message)
+    max_attempts, submitted_max_attempts, created_at, error_message)
 select id, command, argv, executor, simulate, env, stdin, priority, timeout_seconds, lease, attempt,
-    greatest(max_attempts, attempt + 1), created_at, error_message
+    greatest(max_attempts, attempt + 1), coalesce(submitted_max_attempts, max_attempts), created_at, error_message
 from old
 returning id

@@ -27,8 +27,6 @@ pub struct End {
     pub max_attempts: i32,
     /// When its last run started, if it had one.
     pub started_at: Option<DateTime<Utc>>,
-    /// When it ended.
-    pub finished_at: DateTime<Utc>,
 }
 
 /// Every recorded end.
@@ -38,7 +36,7 @@ pub struct End {
 pub async fn ends(pool: &PgPool) -> Result<Vec<End>> {
     let ends = sqlx::query_as!(
         End,
-        "select id, command, status, outcome, lease, attempt, max_attempts, started_at, finished_at
+        "select id, command, status, outcome, lease, attempt, max_attempts, started_at
          from finished_tasks order by id, finished_at"
     )
     .fetch_all(pool)

@@ -8,6 +8,8 @@ use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 
+use crate::eventually;
+
 /// A running process. Killed when this is dropped.
 #[derive(Debug)]
 pub struct Process {
@@ -46,6 +48,18 @@ impl Process {
     #[must_use]
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Waits until it has printed this.
+    ///
+    /// # Errors
+    /// When it has not within a minute: what it has printed instead.
+    pub async fn until_logged(&self, text: &str) -> Result<()> {
+        eventually(&format!("{text:?} is in the log"), async || {
+            let log = self.log();
+            Ok(if log.contains(text) { Ok(()) } else { Err(log) })
+        })
+        .await
     }
 
     /// Whether it still runs.

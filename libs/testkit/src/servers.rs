@@ -24,6 +24,8 @@ impl PrivateServers {
     pub async fn start(folder: &Path) -> Result<Self> {
         let postgres = PostgresConfig {
             durability: Durability::Throwaway,
+            // Few enough for a test to use all of them up.
+            settings: vec![("max_connections".to_owned(), "60".to_owned())],
             ..PostgresConfig::new(folder.join("postgres"))
         };
         let (postgres, rabbitmq) =

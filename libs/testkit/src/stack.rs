@@ -179,9 +179,28 @@ impl Stack {
     /// # Errors
     /// When it cannot be started.
     pub fn start_coordinator(&mut self) -> Result<()> {
+        self.start_coordinator_with(&[])
+    }
+
+    /// The same with options of its own.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_coordinator_with(&mut self, options: &[&str]) -> Result<()> {
         let name = format!("coordinator-{}", self.services.len());
-        self.services.push(self.spawn(&name, &["coordinator"])?);
+        let arguments = [&["coordinator"], options].concat();
+        self.services.push(self.spawn(&name, &arguments)?);
         Ok(())
+    }
+
+    /// Ends the coordinator that [`Stack::run`] has started, and starts one with these options in its place: the last of
+    /// [`Stack::services`].
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub async fn replace_coordinator(&mut self, options: &[&str]) -> Result<()> {
+        self.services[0].kill().await?;
+        self.start_coordinator_with(options)
     }
 
     async fn start_api(&mut self) -> Result<()> {

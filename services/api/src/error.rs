@@ -75,9 +75,10 @@ fn bad_input(mut errors: Vec<FieldError>) -> Problem {
 }
 
 fn unavailable() -> Problem {
-    // A connection that breaks between a commit and its answer leaves it open whether there was one.
+    // A connection that breaks between a commit and its answer leaves it open whether there was one, and so does an
+    // answer that is not waited for any longer.
     let detail = "Postgres is not available; nothing was stored or changed, unless the connection broke \
-        during the commit. Try again in a moment";
+        during the commit or Postgres took too long over it. Try again in a moment";
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
 }
 

@@ -9,7 +9,7 @@ use taskmaster_core::{
 };
 use taskmaster_store::keys::{KEPT_HOURS, Keyed, Known, Scope};
 use taskmaster_store::submit::{Accepted, Batch};
-use taskmaster_store::{Task, submit, tasks};
+use taskmaster_store::{Task, bounded, submit, tasks};
 use uuid::Uuid;
 
 use crate::ApiState;
@@ -93,7 +93,7 @@ pub(crate) async fn store(
         keyed: keyed.as_slice(),
         scope: Scope::Http,
     };
-    let submitted = submit::submit_keyed(&state.pool, batch).await?;
+    let submitted = bounded(submit::submit_keyed(&state.pool, batch)).await?;
     if let Some(known) = submitted.known.into_iter().next() {
         return replay(state, known).await;
     }
@@ -126,7 +126,7 @@ async fn replay(state: &ApiState, known: Known) -> Result<Stored, ApiError> {
         );
         return Err(ApiError::Conflict(detail));
     }
-    let there = tasks::get_many(&state.pool, &known.task_ids).await?;
+    let there = bounded(tasks::get_many(&state.pool, &known.task_ids)).await?;
     let mut there: HashMap<Uuid, Task> = there.into_iter().map(|task| (task.id, task)).collect();
     let tasks = known.task_ids.iter().map(|id| there.remove(id));
     let tasks = tasks.collect::<Option<_>>().ok_or_else(|| {

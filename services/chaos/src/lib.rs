@@ -7,7 +7,7 @@ mod ledger;
 mod load;
 mod member;
 mod output_disk;
-mod proxy;
+pub mod proxy;
 mod recover;
 mod report;
 mod system;

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 
 /// What happens to the bytes of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Condition {
+pub enum Condition {
     /// They arrive.
     Up,
     /// They arrive this much later.
@@ -25,7 +25,7 @@ pub(crate) enum Condition {
 
 /// A link from a client to a server, by way of this process.
 #[derive(Debug)]
-pub(crate) struct Proxy {
+pub struct Proxy {
     address: SocketAddr,
     condition: watch::Sender<Condition>,
     accepting: JoinHandle<()>,
@@ -39,7 +39,10 @@ impl Drop for Proxy {
 
 impl Proxy {
     /// Listens on a port of its own for what is meant for `server`.
-    pub(crate) async fn to(server: SocketAddr) -> std::io::Result<Self> {
+    ///
+    /// # Errors
+    /// When there is no port.
+    pub async fn to(server: SocketAddr) -> std::io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let (condition, watched) = watch::channel(Condition::Up);
@@ -60,12 +63,13 @@ impl Proxy {
     }
 
     /// Where clients are to connect.
-    pub(crate) fn address(&self) -> SocketAddr {
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Sets what happens from now on.
-    pub(crate) fn set(&self, condition: Condition) {
+    pub fn set(&self, condition: Condition) {
         self.condition.send_replace(condition);
     }
 }

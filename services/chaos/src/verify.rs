@@ -249,7 +249,6 @@ mod tests {
                 id: Uuid::now_v7(),
                 lease: 1,
             };
-            let now = DateTime::UNIX_EPOCH;
             Self {
                 submitted: BTreeMap::from([(
                     number,
@@ -278,8 +277,7 @@ mod tests {
                     lease: 1,
                     attempt: 1,
                     max_attempts: 1,
-                    started_at: Some(now),
-                    finished_at: now,
+                    started_at: Some(DateTime::UNIX_EPOCH),
                 }],
                 superseded: Vec::new(),
             }

@@ -112,6 +112,7 @@ fn spawn_services(shared: &Shared, term: &CancellationToken) -> JoinSet<()> {
         shared.pool.clone(),
         shared.events.clone(),
         RetryPolicy::default(),
+        Duration::from_secs(shared.config.overdue_grace.into()),
         wake,
     );
     services.spawn(run_periodically(rescuer, Arc::default(), term.clone()));

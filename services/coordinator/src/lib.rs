@@ -31,7 +31,15 @@ pub struct CoordinatorConfig {
     #[arg(long, env = "TASKMASTER_RETENTION_DAYS", default_value_t = 30, value_name = "DAYS",
         value_parser = clap::value_parser!(i32).range(1..=36500))]
     pub retention_days: i32,
+    /// Seconds after a task's time limit at which its run is ended here, if its worker has not ended it: it heartbeats
+    /// but hangs. More than any worker's --kill-grace
+    #[arg(long, env = "TASKMASTER_OVERDUE_GRACE", default_value_t = OVERDUE_GRACE, value_name = "SECONDS",
+        value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub overdue_grace: u32,
 }
+
+/// The workers' own `--kill-grace` is 5 s unless told; this leaves them time to report.
+const OVERDUE_GRACE: u32 = 30;
 
 impl CoordinatorConfig {
     /// A configuration made in code, with the defaults of the command line.
@@ -41,6 +49,7 @@ impl CoordinatorConfig {
             store,
             broker,
             retention_days: 30,
+            overdue_grace: OVERDUE_GRACE,
         }
     }
 }

@@ -12,30 +12,32 @@ use tokio::sync::Notify;
 
 /// How often it looks.
 const INTERVAL: Duration = Duration::from_millis(500);
-/// How long after a task's time limit its worker may still be busy stopping it.
-const OVERDUE_GRACE: Duration = Duration::from_secs(30);
 
 /// Marks workers offline and rescues their tasks.
 pub struct Rescuer {
     pool: PgPool,
     events: EventPublisher,
     policy: RetryPolicy,
+    overdue_grace: Duration,
     dispatch: Arc<Notify>,
 }
 
 impl Rescuer {
-    /// A rescuer that notifies `dispatch` when something is to be given out again.
+    /// A rescuer that notifies `dispatch` when something is to be given out again. It ends what has run for
+    /// `overdue_grace` longer than its time limit.
     #[must_use]
     pub fn new(
         pool: PgPool,
         events: EventPublisher,
         policy: RetryPolicy,
+        overdue_grace: Duration,
         dispatch: Arc<Notify>,
     ) -> Self {
         Self {
             pool,
             events,
             policy,
+            overdue_grace,
             dispatch,
         }
     }
@@ -57,7 +59,7 @@ impl Periodic for Rescuer {
             });
         }
         let mut moved = rescue::rescue(&self.pool, Of::OfflineWorkers, self.policy).await?;
-        moved.extend(rescue::end_overdue(&self.pool, OVERDUE_GRACE, self.policy).await?);
+        moved.extend(rescue::end_overdue(&self.pool, self.overdue_grace, self.policy).await?);
         if !moved.is_empty() {
             tracing::info!(tasks.count = moved.len(), "rescued");
             self.events.tasks(moved.iter().map(|ended| TaskEvent {

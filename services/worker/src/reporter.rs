@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use taskmaster_broker::{EventPublisher, TaskEvent};
-use taskmaster_core::{Outcome, RetryPolicy, TaskLease, TaskStatus, Verdict, protocol, verdict};
+use taskmaster_core::{RetryPolicy, TaskLease, TaskStatus, protocol, verdict};
 use taskmaster_runtime::Backoff;
 use taskmaster_store::finish::{self, Ended, Finish};
 use taskmaster_store::output::{self, Stream};
@@ -248,24 +248,17 @@ impl Reporter {
     }
 
     fn not_handed_back(&self, started: &Started) -> Finish {
-        let outcome = protocol::not_handed_back(started.max_attempts);
-        let (status, message) = if outcome == Outcome::Lost {
-            let message = format!(
-                "worker {} stopped before the command had ended, and a task with one attempt is not started again",
-                self.worker_name
-            );
-            (TaskStatus::Failed, message)
-        } else {
-            let message = "cancelled while it ran".to_owned();
-            (TaskStatus::Cancelled, message)
-        };
+        let (outcome, verdict) = protocol::NOT_HANDED_BACK;
         Finish {
             task: started.task,
             outcome,
-            verdict: Verdict::Final(status),
+            verdict,
             exit_code: None,
             signal: None,
-            error_message: Some(message),
+            error_message: Some(format!(
+                "worker {} stopped before the command had ended, and the task is not started again",
+                self.worker_name
+            )),
         }
     }
 

@@ -9,6 +9,7 @@ fn submission(disturbances: u8) -> Setup {
     setup.tasks[0] = Some(TaskSetup {
         max_attempts: 1,
         by_amqp: true,
+        retried: false,
     });
     setup
 }
@@ -113,6 +114,16 @@ fn a_rescue_that_spends_no_attempt() {
 fn one_attempt_that_is_handed_back() {
     let setup = Setup::one_task(1, 1);
     is_caught(Broken::HandsBackOneAttempt, setup, p::AT_MOST_ONCE);
+}
+
+#[test]
+fn one_attempt_that_is_handed_back_after_a_retry_by_hand() {
+    let mut setup = Setup::one_task(1, 1);
+    setup.tasks[0] = setup.tasks[0].map(|task| TaskSetup {
+        retried: true,
+        ..task
+    });
+    is_caught(Broken::HandsBackRetried, setup, p::AT_MOST_ONCE);
 }
 
 #[test]

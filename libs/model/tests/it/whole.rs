@@ -16,6 +16,7 @@ fn holds(name: &str, setup: Setup, unreachable: &[&str]) -> usize {
 
 const LOST: &str = "a run that was lost is followed by one that completes";
 const HANDED_BACK: &str = "a run that was handed back is followed by one that completes";
+const RETRIED: &str = "a run that failed is retried by hand and completes";
 const CANCELLED: &str = "a run is cancelled";
 
 #[test]
@@ -24,6 +25,7 @@ fn any_two_disturbances_of_a_task_with_one_attempt() {
     setup.tasks[0] = Some(TaskSetup {
         max_attempts: 1,
         by_amqp: true,
+        retried: false,
     });
     // With one attempt there is no second run: that is the point.
     let states = holds("one attempt, by AMQP, any two", setup, &[LOST, HANDED_BACK]);
@@ -32,7 +34,7 @@ fn any_two_disturbances_of_a_task_with_one_attempt() {
 
 #[test]
 fn any_disturbance_of_a_task_that_is_tried_again() {
-    holds("two attempts, any one", Setup::one_task(2, 1), &[]);
+    holds("two attempts, any one", Setup::one_task(2, 1), &[RETRIED]);
 }
 
 /// What has to do with a start whose answer does not come is where three things together can do harm.
@@ -45,7 +47,7 @@ fn three_disturbances_around_the_start() {
     let states = holds(
         "two attempts, three around the start",
         setup,
-        &[HANDED_BACK, CANCELLED],
+        &[RETRIED, HANDED_BACK, CANCELLED],
     );
     assert!(states > 1_000_000, "{states}");
 }
@@ -58,6 +60,10 @@ fn a_worker_that_is_lost_with_two_tasks() {
         ..Setup::one_task(1, 1)
     };
     setup.tasks[1] = Setup::one_task(2, 1).tasks[0];
-    let states = holds("two tasks, a worker lost", setup, &[HANDED_BACK, CANCELLED]);
+    let states = holds(
+        "two tasks, a worker lost",
+        setup,
+        &[RETRIED, HANDED_BACK, CANCELLED],
+    );
     assert!(states > 1_000_000, "{states}");
 }

@@ -85,7 +85,7 @@ const GOOD: [(&str, &[(&str, &str)]); 7] = [
 ];
 
 /// What makes a good row break exactly this constraint.
-const BAD: [(&str, &[(&str, &str)]); 43] = [
+const BAD: [(&str, &[(&str, &str)]); 45] = [
     ("tasks_command_check", &[("command", "''")]),
     ("tasks_executor_check", &[("executor", "'docker'")]),
     ("tasks_priority_check", &[("priority", "101")]),
@@ -103,6 +103,14 @@ const BAD: [(&str, &[(&str, &str)]); 43] = [
     ("tasks_attempt_check", &[("attempt", "-1")]),
     ("tasks_max_attempts_check", &[("max_attempts", "0")]),
     ("tasks_attempts_within_limit", &[("attempt", "2")]),
+    (
+        "tasks_submitted_max_attempts_within_limit",
+        &[("submitted_max_attempts", "0")],
+    ),
+    (
+        "tasks_submitted_max_attempts_within_limit",
+        &[("submitted_max_attempts", "2")],
+    ),
     (
         "tasks_scheduled_is_held_by_nobody",
         &[("picked_at", "now()"), ("assigned_worker", "1")],

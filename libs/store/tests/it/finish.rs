@@ -1,8 +1,8 @@
 //! The ends of runs.
 
 use chrono::TimeDelta;
-use taskmaster_core::{NewTask, Outcome, TaskLease, TaskStatus, Verdict, protocol};
-use taskmaster_store::finish::{Ended, Finish, finish, hand_back};
+use taskmaster_core::{NewTask, Outcome, TaskLease, TaskStatus, Verdict};
+use taskmaster_store::finish::{Ended, Finish, finish};
 use taskmaster_store::{PgPool, attempts, cancel, start, workers};
 use uuid::Uuid;
 
@@ -260,59 +260,38 @@ async fn one_that_completed_first_is_completed(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::support::MIGRATOR")]
-async fn handing_back_spends_no_attempt(pool: PgPool) {
+async fn what_was_to_be_cancelled_and_did_not_end_by_itself_is_cancelled(pool: PgPool) {
     let holder = worker(&pool, "w").await;
-    let leases = run(&pool, holder, &tasks(3, 2)).await;
-    let waiting = assign(&pool, holder, &[task("waits")]).await[0];
-    cancel::cancel(&pool, leases[1].id).await.unwrap();
-    let stale = TaskLease {
-        lease: 9,
-        ..leases[2]
-    };
-    let asked = vec![leases[0], leases[1], stale, waiting];
-    assert_eq!(hand_back(&pool, asked).await.unwrap(), [leases[0].id]);
-
-    let task = get(&pool, leases[0].id).await;
-    assert_eq!((task.status, task.attempt), (TaskStatus::Scheduled, 0));
-    assert!(
-        attempts::list(&pool, task.id)
-            .await
-            .unwrap()
-            .unwrap()
-            .is_empty()
-    );
-    for still in [leases[1], leases[2]] {
-        assert_eq!(status(&pool, still.id).await, TaskStatus::Running);
+    let leases = run(&pool, holder, &tasks(6, 1)).await;
+    let outcomes = [Outcome::Lost, Outcome::TimedOut, Outcome::Failed];
+    let ends: Vec<Finish> = leases
+        .iter()
+        .zip(outcomes.into_iter().cycle())
+        .map(|(lease, outcome)| Finish {
+            outcome,
+            ..failed(*lease)
+        })
+        .collect();
+    for lease in &leases[..3] {
+        cancel::cancel(&pool, lease.id).await.unwrap();
     }
-    assert_eq!(status(&pool, waiting.id).await, TaskStatus::Assigned);
-
-    let again = claim_all(&pool, holder, 1).await;
-    let started = start::start(&pool, holder, again).await.unwrap();
-    assert_eq!((started[0].attempt, started[0].max_attempts), (1, 2));
-}
-
-#[sqlx::test(migrator = "crate::support::MIGRATOR")]
-async fn what_has_one_attempt_is_not_handed_back(pool: PgPool) {
-    let holder = worker(&pool, "w").await;
-    let lease = run_one(&pool, holder, task("once")).await;
-    assert!(hand_back(&pool, vec![lease]).await.unwrap().is_empty());
-    assert_eq!(status(&pool, lease.id).await, TaskStatus::Running);
-
-    let message = "worker w stopped before the command ended";
-    let end = Finish {
-        outcome: protocol::not_handed_back(1),
-        error_message: Some(message.to_owned()),
-        ..failed(lease)
-    };
-    finish(&pool, holder.worker_id, vec![end]).await.unwrap();
-    let task = get(&pool, lease.id).await;
-    assert_eq!(
-        (task.status, task.outcome, task.attempt),
-        (TaskStatus::Failed, Some(Outcome::Lost), 1)
-    );
-    assert_eq!(task.error_message.as_deref(), Some(message));
-    assert!(hand_back(&pool, vec![lease]).await.unwrap().is_empty());
+    let ended = finish(&pool, holder.worker_id, ends).await.unwrap();
+    for (n, lease) in leases.iter().enumerate() {
+        let expected = match (n, outcomes[n % 3]) {
+            (0..3, Outcome::Lost | Outcome::TimedOut) => {
+                (TaskStatus::Cancelled, Outcome::Cancelled)
+            }
+            (_, outcome) => (TaskStatus::Failed, outcome),
+        };
+        let task = get(&pool, lease.id).await;
+        assert_eq!((task.status, task.outcome), (expected.0, Some(expected.1)));
+        assert_eq!(task.exit_code, Some(3), "what is known is kept");
+        let told = ended.iter().find(|ended| ended.id == lease.id);
+        assert_eq!(told.map(|ended| ended.status), Some(expected.0));
+    }
     assert_counts_are_exact(&pool).await;
+    let worker = workers::list(&pool).await.unwrap().remove(0);
+    assert_eq!(worker.tasks_failed, 4);
 }
 
 #[sqlx::test(migrator = "crate::support::MIGRATOR")]

@@ -12,6 +12,8 @@ mod drain;
 mod errors;
 mod explain;
 mod finish;
+mod hand_back;
+mod in_turn;
 mod inspect;
 mod keys;
 mod keys_at_once;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, IteratorRandom};
 use rand::{RngExt, SeedableRng};
+use sqlx::AssertSqlSafe;
 use taskmaster_core::protocol::{self, Rescue, Row};
 use taskmaster_core::{
     Lease, NewTask, Outcome, RetryPolicy, TaskLease, TaskStatus, Verdict, verdict,
@@ -71,12 +72,15 @@ impl Replay {
         self.rows.extend(new.iter().map(|new| (new.id, submitted)));
     }
 
-    /// A few tasks in any status, but mostly such that have not ended, each with a lease that is now and then not its
-    /// own.
+    /// A few tasks in any status, but mostly such that somebody holds, each with a lease that is now and then not its own.
     fn some(&self, random: &mut StdRng) -> Vec<TaskLease> {
         let count = random.random_range(1..=12);
-        let ended = random.random_bool(0.1);
-        let may_be_asked = |(_, row): &(&Uuid, &Row)| ended || !row.status.is_final();
+        let which = random.random_range(0..10);
+        let may_be_asked = |(_, row): &(&Uuid, &Row)| match which {
+            0 => true,
+            1..4 => !row.status.is_final(),
+            _ => matches!(row.status, TaskStatus::Assigned | TaskStatus::Running),
+        };
         let picked = self.rows.iter().filter(may_be_asked).sample(random, count);
         picked
             .into_iter()
@@ -104,9 +108,9 @@ impl Replay {
 
     async fn step(&mut self, random: &mut StdRng) {
         let asked = self.some(random);
-        match random.random_range(0..14) {
+        match random.random_range(0..15) {
             0 => {
-                let max_attempts = *[1, 2, 100].choose(random).unwrap();
+                let max_attempts = *[1, 1, 2, 100].choose(random).unwrap();
                 self.submit(random.random_range(1..9), max_attempts).await;
             }
             1..=3 => self.claim(random).await,
@@ -126,6 +130,12 @@ impl Replay {
                 }
             }
             12 => self.rescue(&asked, random).await,
+            13 => {
+                let ended = self.rows.iter().filter(|(_, row)| row.status.is_final());
+                for id in Vec::from_iter(ended.map(|(id, _)| *id)) {
+                    self.by_hand(id, false).await;
+                }
+            }
             _ => self.restart(random).await,
         }
     }
@@ -188,29 +198,34 @@ impl Replay {
 
     async fn finish(&mut self, asked: Vec<TaskLease>, random: &mut StdRng) {
         let by = self.workers.choose(random).unwrap().holder.worker_id;
-        let end = |task: &TaskLease| match random.random_range(0..4) {
-            0 => completed(*task),
-            1 => cancelled(*task),
-            _ => {
-                let row = self.rows[&task.id];
-                // An attempt counts from 1; a row that does not run is refused anyway.
-                let attempt = row.attempt.max(1);
-                Finish {
-                    verdict: verdict(Outcome::Failed, attempt, row.max_attempts, AT_ONCE, 0.0),
-                    ..failed(*task)
-                }
+        let mut end = |task: &TaskLease| {
+            let outcome = match random.random_range(0..6) {
+                0 => return completed(*task),
+                1 => return cancelled(*task),
+                2 => Outcome::Lost,
+                3 => Outcome::TimedOut,
+                _ => Outcome::Failed,
+            };
+            let row = self.rows[&task.id];
+            // An attempt counts from 1; a row that does not run is refused anyway.
+            let attempt = row.attempt.max(1);
+            Finish {
+                outcome,
+                verdict: verdict(outcome, attempt, row.max_attempts, AT_ONCE, 0.0),
+                ..failed(*task)
             }
         };
-        let finishes: Vec<Finish> = asked.iter().map(end).collect();
-        let verdicts: BTreeMap<TaskLease, Verdict> = finishes
+        let finishes: Vec<Finish> = asked.iter().map(&mut end).collect();
+        let ends: BTreeMap<TaskLease, (Outcome, Verdict)> = finishes
             .iter()
-            .map(|finish| (finish.task, finish.verdict))
+            .map(|finish| (finish.task, (finish.outcome, finish.verdict)))
             .collect();
         let ended = finish(&self.pool, by, finishes).await.unwrap();
         for task in &asked {
-            let verdict = verdicts[task];
+            let (outcome, verdict) = ends[task];
             let ids = ended.iter().map(|ended| ended.id);
-            self.expect(&[*task], ids, |row, lease| row.finish(lease, verdict));
+            let finish = |row: &mut Row, lease| row.finish(lease, outcome, verdict);
+            self.expect(&[*task], ids, finish);
         }
         self.check_ended(&ended);
         let worker = self
@@ -284,8 +299,9 @@ impl Replay {
             let applied = match row.rescue() {
                 None => continue,
                 Some(Rescue::Release) => row.release(row.lease),
-                Some(Rescue::Finish(outcome)) => {
-                    row.finish(row.lease, row.verdict(outcome, AT_ONCE, 0.0))
+                Some(Rescue::Finish) => {
+                    let verdict = row.verdict(Outcome::Lost, AT_ONCE, 0.0);
+                    row.finish(row.lease, Outcome::Lost, verdict)
                 }
             };
             assert!(applied);
@@ -312,25 +328,27 @@ impl Replay {
 
     /// Compares every row with what Postgres has.
     async fn compare(&self) {
-        type Columns = (Uuid, String, Lease, i32, i32, Option<i32>, bool);
-        let rows: Vec<Columns> = sqlx::query_as(
-            "select id, status, lease, attempt, max_attempts, assigned_worker, cancel_requested_at is not null
-             from all_tasks order by id",
-        )
+        type Columns = (Uuid, String, Lease, i32, i32, i32, Option<i32>, bool);
+        let columns = "id, status, lease, attempt, max_attempts, coalesce(submitted_max_attempts, max_attempts),
+            assigned_worker, cancel_requested_at is not null";
+        let rows: Vec<Columns> = sqlx::query_as(AssertSqlSafe(format!(
+            "select {columns} from tasks union all select {columns} from finished_tasks order by id"
+        )))
         .fetch_all(&self.pool)
         .await
         .unwrap();
         let rows: Vec<(Uuid, Row)> = rows
             .into_iter()
             .map(
-                |(id, status, lease, attempt, max_attempts, assigned_worker, cancel_requested)| {
+                |(id, status, lease, attempt, max_attempts, submitted, assigned_worker, cancel)| {
                     let row = Row {
                         status: status.parse().unwrap(),
                         lease,
                         attempt,
                         max_attempts,
+                        submitted_max_attempts: submitted,
                         assigned_worker,
-                        cancel_requested,
+                        cancel_requested: cancel,
                     };
                     (id, row)
                 },

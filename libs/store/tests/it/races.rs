@@ -3,18 +3,18 @@
 use futures_util::future::join_all;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use taskmaster_core::{RetryPolicy, TaskLease, TaskStatus};
-use taskmaster_store::cancel::{Cancel, cancel};
+use taskmaster_store::cancel::{Cancel, Retry, cancel, retry};
 use taskmaster_store::rescue::{Of, rescue};
 use taskmaster_store::{PgPool, claim, finish, start, stats, workers};
 
 use crate::support::{
-    assert_counts_are_exact, assign, completed, failed_for_now, ids, run, status, submit_all,
-    tasks, worker,
+    LATER, assert_counts_are_exact, assign, cancelled, completed, failed, failed_for_now, ids, run,
+    status, stop_and_hand_back, submit_all, tasks, worker,
 };
 
 const PAIRS: usize = 100;
 
-async fn wide(options: PgPoolOptions, connect: PgConnectOptions) -> PgPool {
+pub(crate) async fn wide(options: PgPoolOptions, connect: PgConnectOptions) -> PgPool {
     let pool = options.max_connections(8).connect_with(connect).await;
     pool.unwrap()
 }
@@ -64,6 +64,117 @@ async fn cancel_and_retry_later(options: PgPoolOptions, connect: PgConnectOption
     }))
     .await;
     assert_eq!(stats::counts(&pool).await.unwrap().cancelled, PAIRS as i64);
+    assert_counts_are_exact(&pool).await;
+    pool.close().await;
+}
+
+/// A cancel that was taken counts, also if the run is lost a moment later.
+#[sqlx::test(migrator = "crate::support::MIGRATOR")]
+async fn cancel_and_rescue(options: PgPoolOptions, connect: PgConnectOptions) {
+    let pool = wide(options, connect).await;
+    let holder = worker(&pool, "w").await;
+    for attempts in [1, 2] {
+        let held = run(&pool, holder, &tasks(PAIRS, attempts)).await;
+        join_all(held.iter().map(|task| async {
+            let claims = [*task];
+            let (asked, rescued) = tokio::join!(
+                cancel(&pool, task.id),
+                rescue(&pool, Of::Forgotten(holder.worker_id, &claims), LATER)
+            );
+            let rescued: Vec<_> = rescued.unwrap().iter().map(|ended| ended.status).collect();
+            let (expected, end) = match (asked.unwrap(), attempts) {
+                (Cancel::Requested { .. }, _) => (TaskStatus::Cancelled, TaskStatus::Cancelled),
+                // It was to be tried again, and was cancelled while it waited for that.
+                (Cancel::Cancelled, 2) => (TaskStatus::Scheduled, TaskStatus::Cancelled),
+                (Cancel::AlreadyFinal(TaskStatus::Failed), 1) => {
+                    (TaskStatus::Failed, TaskStatus::Failed)
+                }
+                (other, _) => panic!("{other:?}"),
+            };
+            assert_eq!(rescued, [expected]);
+            assert_eq!(status(&pool, task.id).await, end);
+        }))
+        .await;
+    }
+    assert_counts_are_exact(&pool).await;
+    pool.close().await;
+}
+
+#[sqlx::test(migrator = "crate::support::MIGRATOR")]
+async fn cancel_and_drain(options: PgPoolOptions, connect: PgConnectOptions) {
+    let pool = wide(options, connect).await;
+    let holder = worker(&pool, "w").await;
+    for attempts in [1, 2] {
+        let held = run(&pool, holder, &tasks(PAIRS, attempts)).await;
+        join_all(held.iter().map(|task| async {
+            let (asked, became) = tokio::join!(
+                cancel(&pool, task.id),
+                stop_and_hand_back(&pool, holder, *task)
+            );
+            let (expected, end) = match (asked.unwrap(), attempts) {
+                (Cancel::Requested { .. }, _) => (TaskStatus::Cancelled, TaskStatus::Cancelled),
+                (Cancel::Cancelled, 2) => (TaskStatus::Scheduled, TaskStatus::Cancelled),
+                (Cancel::AlreadyFinal(TaskStatus::Failed), 1) => {
+                    (TaskStatus::Failed, TaskStatus::Failed)
+                }
+                (other, _) => panic!("{other:?}"),
+            };
+            assert_eq!(became, Some(expected));
+            assert_eq!(status(&pool, task.id).await, end);
+        }))
+        .await;
+    }
+    assert_counts_are_exact(&pool).await;
+    pool.close().await;
+}
+
+#[sqlx::test(migrator = "crate::support::MIGRATOR")]
+async fn cancel_and_retry_by_hand(options: PgPoolOptions, connect: PgConnectOptions) {
+    let pool = wide(options, connect).await;
+    let holder = worker(&pool, "w").await;
+    for end in [failed, cancelled] {
+        let held = run(&pool, holder, &tasks(PAIRS, 1)).await;
+        let ends = held.iter().map(|task| end(*task)).collect();
+        let ended = finish::finish(&pool, holder.worker_id, ends).await.unwrap();
+        let before = ended[0].status;
+        join_all(held.iter().map(|task| async {
+            let (asked, again) = tokio::join!(cancel(&pool, task.id), retry(&pool, task.id));
+            assert_eq!(again.unwrap(), Retry::Scheduled);
+            let expected = match asked.unwrap() {
+                Cancel::Cancelled => TaskStatus::Cancelled,
+                Cancel::AlreadyFinal(found) if found == before => TaskStatus::Scheduled,
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(status(&pool, task.id).await, expected);
+        }))
+        .await;
+        // What is scheduled now must not be given out in the next round.
+        join_all(held.iter().map(|task| cancel(&pool, task.id))).await;
+    }
+    assert_counts_are_exact(&pool).await;
+    pool.close().await;
+}
+
+/// Who asks for a retry while the run ends gets it, or hears of a run that has not ended.
+#[sqlx::test(migrator = "crate::support::MIGRATOR")]
+async fn retry_by_hand_and_fail(options: PgPoolOptions, connect: PgConnectOptions) {
+    let pool = wide(options, connect).await;
+    let holder = worker(&pool, "w").await;
+    let held = run(&pool, holder, &tasks(PAIRS, 1)).await;
+    join_all(held.iter().map(|task| async {
+        let (again, ended) = tokio::join!(
+            retry(&pool, task.id),
+            finish::finish(&pool, holder.worker_id, vec![failed(*task)])
+        );
+        assert_eq!(ended.unwrap()[0].status, TaskStatus::Failed);
+        let expected = match again.unwrap() {
+            Retry::Scheduled => TaskStatus::Scheduled,
+            Retry::Refused(TaskStatus::Running) => TaskStatus::Failed,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(status(&pool, task.id).await, expected);
+    }))
+    .await;
     assert_counts_are_exact(&pool).await;
     pool.close().await;
 }

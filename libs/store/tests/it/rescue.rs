@@ -244,5 +244,35 @@ async fn what_runs_past_its_limit_is_ended(pool: PgPool) {
     assert!(end_overdue(&pool, grace, POLICY).await.unwrap().is_empty());
     // Its time has not come yet.
     assert!(claim_all(&pool, holder, 0).await.is_empty());
+    // Its worker, which was alive all the time, ends it after all: too late. It hears that it does not hold it.
+    let ends = vec![completed(late), completed(again)];
+    let written = finish::finish(&pool, holder.worker_id, ends).await.unwrap();
+    assert!(written.is_empty());
+    assert_eq!(status(&pool, late.id).await, TaskStatus::Failed);
+    let held = workers::heartbeat(&pool, holder, 4, false).await.unwrap();
+    let held = held.unwrap().held.into_iter().map(|held| held.task.id);
+    assert_eq!(sorted(held), sorted([unlimited.id, in_time.id, waiting.id]));
+    assert_counts_are_exact(&pool).await;
+}
+
+#[sqlx::test(migrator = "crate::support::MIGRATOR")]
+async fn what_runs_past_its_limit_and_was_to_be_cancelled_is_cancelled(pool: PgPool) {
+    let holder = worker(&pool, "w").await;
+    for max_attempts in [1, 2] {
+        let limited = NewTask {
+            timeout_seconds: Some(60),
+            max_attempts,
+            ..task("sleep 1000")
+        };
+        let lease = run_one(&pool, holder, limited).await;
+        cancel::cancel(&pool, lease.id).await.unwrap();
+        sqlx::query("update tasks set started_at = now() - interval '100 seconds'")
+            .execute(&pool)
+            .await
+            .unwrap();
+        let ended = end_overdue(&pool, Duration::ZERO, POLICY).await.unwrap();
+        assert_eq!(ended[0].status, TaskStatus::Cancelled);
+        assert_eq!(status(&pool, lease.id).await, TaskStatus::Cancelled);
+    }
     assert_counts_are_exact(&pool).await;
 }

@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use sqlx::migrate::{Migration, Migrator};
 use sqlx::{AssertSqlSafe, ConnectOptions, SqlSafeStr};
-use taskmaster_core::{ExecutorKind, NewTask, Outcome, TaskLease, TaskStatus, Verdict, When};
-use taskmaster_store::finish::Finish;
+use taskmaster_core::protocol::NOT_HANDED_BACK;
+use taskmaster_core::{
+    ExecutorKind, NewTask, Outcome, RetryPolicy, TaskLease, TaskStatus, Verdict, When,
+};
+use taskmaster_store::finish::{Finish, finish, hand_back};
 use taskmaster_store::start::Holder;
 use taskmaster_store::workers::Registration;
 use taskmaster_store::{PgPool, StoreConfig, Task, claim, start, stats, submit, tasks, workers};
@@ -167,6 +170,38 @@ pub(crate) fn cancelled(task: TaskLease) -> Finish {
         signal: Some(15),
         ..completed(task)
     }
+}
+
+/// What is tried again has to wait for an hour or two.
+pub(crate) const LATER: RetryPolicy = RetryPolicy {
+    base: Duration::from_secs(7200),
+    cap: Duration::from_secs(7200),
+};
+
+/// A run that was lost, by the verdict on an only attempt.
+pub(crate) fn lost(task: TaskLease) -> Finish {
+    let (outcome, verdict) = NOT_HANDED_BACK;
+    Finish {
+        outcome,
+        verdict,
+        exit_code: None,
+        ..completed(task)
+    }
+}
+
+/// What a worker that stops does with a run that it has ended. Returns what became of the task, unless it was somebody
+/// else's by then.
+pub(crate) async fn stop_and_hand_back(
+    pool: &PgPool,
+    holder: Holder,
+    task: TaskLease,
+) -> Option<TaskStatus> {
+    let handed_back = hand_back(pool, vec![task]).await.unwrap();
+    if !handed_back.is_empty() {
+        return Some(TaskStatus::Scheduled);
+    }
+    let ended = finish(pool, holder.worker_id, vec![lost(task)]);
+    ended.await.unwrap().first().map(|ended| ended.status)
 }
 
 /// The task, which must be there.

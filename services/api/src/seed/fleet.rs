@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use taskmaster_core::{FieldError, WorkerName};
 use taskmaster_fleet::{FleetError, MAX_WORKERS, MIN_WORKERS, ScaleOutcome};
-use taskmaster_store::workers;
+use taskmaster_store::{bounded, workers};
 use utoipa::ToSchema;
 
 use crate::ApiState;
@@ -144,7 +144,7 @@ fn unknown(fields: &Map<String, Value>, known: &str) -> Vec<FieldError> {
 
 /// How many tasks each worker runs and holds, so that those with least to do go first.
 async fn loads(state: &ApiState) -> Result<HashMap<String, u32>, ApiError> {
-    let workers = workers::list(&state.pool).await?;
+    let workers = bounded(workers::list(&state.pool)).await?;
     let loads = workers.into_iter().map(|worker| {
         let load = u32::try_from(worker.running + worker.assigned).unwrap_or(u32::MAX);
         (worker.name, load)

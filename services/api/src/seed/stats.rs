@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
-use taskmaster_store::{stats, workers};
+use taskmaster_store::{bounded, stats, workers};
 use utoipa::ToSchema;
 
 use super::workers::SeedWorker;
@@ -42,8 +42,10 @@ pub(crate) async fn stats(
     parameters: Parameters,
 ) -> Result<Json<Stats>, ApiError> {
     parameters.finish()?;
-    let (counts, workers) =
-        tokio::try_join!(stats::counts(&state.pool), workers::list(&state.pool))?;
+    let (counts, workers) = tokio::try_join!(
+        bounded(stats::counts(&state.pool)),
+        bounded(workers::list(&state.pool))
+    )?;
     let pending_tasks = counts.scheduled + counts.assigned;
     let finished_tasks = counts.completed + counts.failed + counts.cancelled;
     Ok(Json(Stats {

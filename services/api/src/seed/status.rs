@@ -5,7 +5,7 @@ use axum::extract::State;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use taskmaster_core::TaskStatus;
-use taskmaster_store::{Task, tasks};
+use taskmaster_store::{Task, bounded, tasks};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -102,7 +102,7 @@ pub(crate) async fn status(
     let id = parameters.take("task_id", query::id);
     parameters.finish()?;
     let id = id.ok_or_else(|| ApiError::field("task_id", "required: the id of a task"))?;
-    let task = tasks::get(&state.pool, id).await?;
+    let task = bounded(tasks::get(&state.pool, id)).await?;
     let task = task.ok_or_else(|| ApiError::no_task(id))?;
     Ok(Json(task.into()))
 }

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use taskmaster_store::bounded;
 use taskmaster_store::workers::{self, Worker};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -80,7 +81,7 @@ pub(crate) async fn list(
     parameters: Parameters,
 ) -> Result<Json<SeedWorkerList>, ApiError> {
     parameters.finish()?;
-    let workers = workers::list(&state.pool).await?;
+    let workers = bounded(workers::list(&state.pool)).await?;
     Ok(Json(SeedWorkerList {
         workers: workers.into_iter().map(SeedWorker::from).collect(),
     }))

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use taskmaster_store::attempts::{self, Attempt};
+use taskmaster_store::bounded;
 use utoipa::ToSchema;
 
 use crate::ApiState;
@@ -32,7 +33,7 @@ pub(crate) async fn list(
     parameters: Parameters,
 ) -> Result<Json<AttemptList>, ApiError> {
     parameters.finish()?;
-    let attempts = attempts::list(&state.pool, id).await?;
+    let attempts = bounded(attempts::list(&state.pool, id)).await?;
     let attempts = attempts.ok_or_else(|| ApiError::no_task(id))?;
     Ok(Json(AttemptList { attempts }))
 }

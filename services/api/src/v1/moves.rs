@@ -4,8 +4,8 @@ use axum::Json;
 use axum::extract::State;
 use taskmaster_broker::{TaskEvent, WorkerMessage};
 use taskmaster_core::{TaskLease, TaskStatus};
-use taskmaster_store::Task;
 use taskmaster_store::cancel::{self, Cancel, Retry};
+use taskmaster_store::{Task, bounded};
 use uuid::Uuid;
 
 use super::tasks::existing;
@@ -28,7 +28,7 @@ pub(crate) async fn cancel(
     parameters: Parameters,
 ) -> Result<Json<Task>, ApiError> {
     parameters.finish()?;
-    match cancel::cancel(&state.pool, id).await? {
+    match bounded(cancel::cancel(&state.pool, id)).await? {
         Cancel::NotFound => return Err(ApiError::no_task(id)),
         Cancel::AlreadyFinal(status) => {
             let detail =
@@ -54,7 +54,7 @@ pub(crate) async fn retry(
     parameters: Parameters,
 ) -> Result<Json<Task>, ApiError> {
     parameters.finish()?;
-    match cancel::retry(&state.pool, id).await? {
+    match bounded(cancel::retry(&state.pool, id)).await? {
         Retry::NotFound => return Err(ApiError::no_task(id)),
         Retry::Refused(status) => {
             let detail =

@@ -10,7 +10,7 @@ use futures_util::{Stream, StreamExt};
 use serde::Serialize;
 use taskmaster_core::TaskStatus;
 use taskmaster_store::attempts::{self, Attempt};
-use taskmaster_store::{self as store, Task, tasks};
+use taskmaster_store::{self as store, Task, bounded, tasks};
 use uuid::Uuid;
 
 use super::run_output::{RunOutput, find_attempt, read_attempt};
@@ -102,7 +102,7 @@ fn follow_task(
 ) -> impl Stream<Item = store::Result<Event>> {
     try_stream! {
         // The task is looked at before its output: of a run that has ended, the output is then all there.
-        while let Some(task) = tasks::get(&state.pool, id).await? {
+        while let Some(task) = bounded(tasks::get(&state.pool, id)).await? {
             if let Some(output) = &mut output {
                 while let Some(pieces) = output.next(&state.pool).await? {
                     for piece in pieces {
@@ -112,7 +112,7 @@ fn follow_task(
             }
             let lease = output.as_ref().map_or(-1, RunOutput::lease);
             if task.lease > lease && task.started_at.is_some() {
-                let attempts = attempts::list(&state.pool, id).await?.unwrap_or_default();
+                let attempts = bounded(attempts::list(&state.pool, id)).await?.unwrap_or_default();
                 if let Some(next) = attempts.iter().find(|attempt| attempt.lease > lease) {
                     for piece in output.iter_mut().flat_map(RunOutput::end) {
                         yield sse::event("output", &piece);
@@ -142,7 +142,7 @@ fn follow_attempt(
 ) -> impl Stream<Item = store::Result<Event>> {
     try_stream! {
         loop {
-            let attempts = attempts::list(&state.pool, id).await?.unwrap_or_default();
+            let attempts = bounded(attempts::list(&state.pool, id)).await?.unwrap_or_default();
             while let Some(pieces) = output.next(&state.pool).await? {
                 for piece in pieces {
                     yield sse::event("output", &piece);

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use taskmaster_core::{TaskStatus, WorkerName};
 use taskmaster_store::tasks::Filter;
-use taskmaster_store::{PgPool, Task, tasks};
+use taskmaster_store::{PgPool, Task, bounded, tasks};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -54,7 +54,7 @@ pub(crate) async fn read(pool: &PgPool, parameters: Parameters) -> Result<TaskPa
     let limit = filter.limit as usize;
     // One more than asked for: whether there is a next page.
     filter.limit += 1;
-    let mut tasks = tasks::list(pool, &filter).await?;
+    let mut tasks = bounded(tasks::list(pool, &filter)).await?;
     let more = tasks.len() > limit;
     tasks.truncate(limit);
     let last = tasks.last().filter(|_| more);

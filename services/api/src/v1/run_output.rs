@@ -4,7 +4,7 @@ use serde::Serialize;
 use taskmaster_core::{Lease, TaskLease};
 use taskmaster_store::attempts::{self, Attempt};
 use taskmaster_store::output::{self, Stream};
-use taskmaster_store::{self as store, PgPool};
+use taskmaster_store::{self as store, PgPool, bounded};
 use uuid::Uuid;
 
 use super::text::Decoder;
@@ -56,7 +56,8 @@ impl RunOutput {
     /// # Errors
     /// When Postgres is away.
     pub(crate) async fn next(&mut self, pool: &PgPool) -> store::Result<Option<Vec<TextPiece>>> {
-        let pieces = output::read(pool, self.task, self.last_seq, PAGE_PIECES).await?;
+        let reading = output::read(pool, self.task, self.last_seq, PAGE_PIECES);
+        let pieces = bounded(reading).await?;
         let Some(last) = pieces.last() else {
             return Ok(None);
         };
@@ -106,7 +107,7 @@ pub(crate) async fn find_attempt(
     id: Uuid,
     number: Option<i32>,
 ) -> Result<Option<Attempt>, ApiError> {
-    let attempts = attempts::list(pool, id).await?;
+    let attempts = bounded(attempts::list(pool, id)).await?;
     let mut attempts = attempts.ok_or_else(|| ApiError::no_task(id))?;
     let Some(number) = number else {
         return Ok(attempts.pop());

@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Serialize;
 use serde_json::Value;
 use taskmaster_core::SubmitTask;
-use taskmaster_store::{Task, tasks};
+use taskmaster_store::{Task, bounded, tasks};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -126,6 +126,6 @@ pub(crate) async fn get(
 /// # Errors
 /// [`ApiError::NotFound`], or when Postgres is away.
 pub(crate) async fn existing(state: &ApiState, id: Uuid) -> Result<Task, ApiError> {
-    let task = tasks::get(&state.pool, id).await?;
+    let task = bounded(tasks::get(&state.pool, id)).await?;
     task.ok_or_else(|| ApiError::no_task(id))
 }

@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use serde::Serialize;
 use taskmaster_broker::{WorkerEvent, WorkerMessage};
 use taskmaster_fleet::FleetError;
+use taskmaster_store::bounded;
 use taskmaster_store::workers::{self, Drain, Worker};
 use utoipa::ToSchema;
 
@@ -33,7 +34,7 @@ pub(crate) async fn list(
     parameters: Parameters,
 ) -> Result<Json<WorkerList>, ApiError> {
     parameters.finish()?;
-    let workers = workers::list(&state.pool).await?;
+    let workers = bounded(workers::list(&state.pool)).await?;
     Ok(Json(WorkerList { workers }))
 }
 
@@ -55,7 +56,7 @@ pub(crate) async fn drain(
     parameters: Parameters,
 ) -> Result<(StatusCode, Json<Worker>), ApiError> {
     parameters.finish()?;
-    let worker = match workers::request_drain(&state.pool, name.as_str()).await? {
+    let worker = match bounded(workers::request_drain(&state.pool, name.as_str())).await? {
         Drain::Requested(worker) => worker,
         Drain::Offline => {
             let detail = format!("worker {name} is offline: there is nothing to drain");

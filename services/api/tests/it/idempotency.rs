@@ -22,7 +22,7 @@ fn request(path: &str, keys: &[&[u8]], body: impl Into<Body>) -> Request<Body> {
     request.body(body.into()).unwrap()
 }
 
-async fn post(api: &TestApi, path: &str, key: &str, body: &Value) -> Answer {
+pub(crate) async fn post(api: &TestApi, path: &str, key: &str, body: &Value) -> Answer {
     api.send(request(path, &[key.as_bytes()], body.to_string()))
         .await
 }

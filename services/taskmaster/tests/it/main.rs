@@ -1,10 +1,13 @@
 //! The whole system: the real executable on a real Postgres and a real RabbitMQ.
 
 mod amqp;
+mod cancel;
 mod client;
 mod coordinators;
+mod deadlines;
 mod doctor;
 mod drain;
+mod exhausted;
 mod lifecycle;
 mod message_ids;
 mod oom;
@@ -13,6 +16,7 @@ mod output;
 mod processes;
 mod rescue;
 mod rolling;
+mod single_attempt;
 mod submit_again;
 mod up;
 mod up_refusals;
