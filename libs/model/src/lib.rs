@@ -17,7 +17,8 @@
 //!
 //! [`Broken`] takes one rule, or one of these assumptions, away, and a test makes sure that the checker notices.
 //!
-//! Not here: time limits and what the coordinator does about a worker that hangs past one, priorities, output, and that the steps of one statement are one step, which Postgres sees to.
+//! Not here: time limits and what the coordinator does about a worker that hangs past one, priorities, output, and
+//! that the steps of one statement are one step, which Postgres sees to.
 //!
 //! `cargo test -p taskmaster-model -- --nocapture` prints what was walked; `cargo run -p taskmaster-model --example
 //! explore` walks further than the tests have time for.
