@@ -6,7 +6,8 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::{Error, Names};
 
-const HEARTBEAT_SECONDS: u16 = 10;
+/// RabbitMQ gives up who is silent for two to three of these, and gives what was delivered to them to others.
+const HEARTBEAT_SECONDS: u16 = 5;
 
 /// How a service reaches RabbitMQ.
 #[derive(Debug, Clone, Args)]
