@@ -67,7 +67,8 @@ pub struct FleetWorker {
 pub enum FleetWorkerState {
     /// It runs. Put there by a start; taken out by its end, a scaling or a kill.
     Running,
-    /// It was told to stop (scaled down, drained, killed, or everything stops) and has not ended yet. Only its end takes it out.
+    /// It was told to stop (scaled down, drained, killed, or everything stops) and has not ended yet. Only its end takes
+    /// it out.
     Draining,
     /// It ended unexpectedly and is started again after a while. Taken out by that start, a scaling or a kill.
     Restarting,

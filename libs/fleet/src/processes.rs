@@ -1,7 +1,8 @@
 //! Workers as child processes.
 //!
 //! Each worker has a task that owns its process: starts it again when it ends unexpectedly, and sees it off when it is told to
-//! go. One that ends as a success has drained because somebody else told it to, and stays away. The fleet only gives orders. Nothing ever passes through a shell, and a name is only compared with the fleet's own.
+//! go. One that ends as a success has drained because somebody else told it to, and stays away. The fleet only gives
+//! orders. Nothing ever passes through a shell, and a name is only compared with the fleet's own.
 
 use std::{
     collections::{BTreeMap, HashMap},
