@@ -8,14 +8,12 @@ use secrecy::SecretString;
 use serde_json::json;
 use taskmaster_store::StoreConfig;
 use taskmaster_store::witness::IdleConnections;
-use taskmaster_testkit::lapin::options::{BasicPublishOptions, QueueDeclareOptions};
-use taskmaster_testkit::lapin::types::FieldTable;
-use taskmaster_testkit::lapin::{self, BasicProperties, Channel, Connection, ConnectionProperties};
 use taskmaster_testkit::sqlx::postgres::PgConnectOptions;
 use taskmaster_testkit::sqlx::{self, ConnectOptions};
 use taskmaster_testkit::{Api, Process, Stack, eventually, until_waiting};
 
 use crate::TASKMASTER;
+use crate::message_ids::Producer;
 
 /// More than Postgres lets in.
 const ALL: usize = 1000;
@@ -109,63 +107,52 @@ async fn postgres_lets_nobody_in_any_more() -> Result<()> {
     .await
 }
 
-/// How many messages wait in the queue of submissions: not those that are at a coordinator.
-async fn waiting(channel: &Channel, stack: &Stack) -> lapin::Result<u32> {
-    let queue = format!("{}.submissions", stack.prefix());
-    let options = QueueDeclareOptions {
-        passive: true,
-        ..Default::default()
-    };
-    let declared = channel
-        .queue_declare(queue.into(), options, FieldTable::default())
-        .await?;
-    Ok(declared.message_count())
-}
-
 /// Not by way of the API, which wants to know of the workers as well.
 async fn commands(stack: &Stack) -> Result<Vec<String>> {
     let commands = sqlx::query_scalar("select command from all_tasks order by id");
     Ok(commands.fetch_all(stack.pool()).await?)
 }
 
-/// The coordinator's connections are all held, by what waits for the table of workers; the intake needs another table.
+async fn until_commands_are(stack: &Stack, expected: &[&str]) -> Result<()> {
+    eventually("all tasks are there", async || {
+        let there = commands(stack).await?;
+        Ok(if there == expected {
+            Ok(())
+        } else {
+            Err(format!("{there:?}"))
+        })
+    })
+    .await
+}
+
+/// Has every connection of the leading coordinator held, by what waits for the table of workers: the dispatcher and the
+/// rescuer, for whom its two are. The intake needs another table, and no connection is left for it.
+async fn use_up(stack: &Stack) -> Result<sqlx::Transaction<'static, sqlx::Postgres>> {
+    let mut holder = stack.pool().begin().await?;
+    sqlx::query("lock table workers in access exclusive mode")
+        .execute(&mut *holder)
+        .await?;
+    until_waiting(stack.pool(), 2).await?;
+    Ok(holder)
+}
+
 #[tokio::test]
 async fn a_message_waits_for_a_connection_and_is_taken_in_once() -> Result<()> {
     const TWO: [&str; 2] = ["--database-connections", "2"];
     const WAITS: &str = "submissions wait for Postgres";
     Stack::run(TASKMASTER, async |stack| {
         stack.replace_coordinator(&TWO).await?;
-        let connection =
-            Connection::connect(stack.amqp_url(), ConnectionProperties::default()).await?;
-        let channel = connection.create_channel().await?;
-        stack.services[2].until_logged("leads").await?;
-
-        let mut holder = stack.pool().begin().await?;
-        sqlx::query("lock table workers in access exclusive mode")
-            .execute(&mut *holder)
-            .await?;
-        until_waiting(stack.pool(), 2).await?;
-        let queue = format!("{}.submissions", stack.prefix());
-        let body = br#"{"command": "echo once", "delay_seconds": 3600}"#;
-        let options = BasicPublishOptions::default();
-        channel
-            .basic_publish(
-                "".into(),
-                queue.into(),
-                options,
-                body,
-                BasicProperties::default(),
-            )
-            .await?
-            .await?;
+        let producer = Producer::connect(stack).await?;
+        let task = |command| json!({"command": command, "delay_seconds": 3600}).to_string();
+        let holder = use_up(stack).await?;
+        producer.publish(None, &task("first")).await?;
         stack.services[2].until_logged(WAITS).await?;
+        // It is at the coordinator, and not acknowledged: when that is gone, it is there again.
+        assert_eq!(producer.waiting().await?, 0);
         assert!(commands(stack).await?.is_empty());
-
-        // It is not acknowledged: when this coordinator is gone, it is there again.
-        assert_eq!(waiting(&channel, stack).await?, 0);
         stack.services[2].kill().await?;
         eventually("the message is there again", async || {
-            let waiting = waiting(&channel, stack).await?;
+            let waiting = producer.waiting().await?;
             Ok(if waiting == 1 {
                 Ok(())
             } else {
@@ -173,33 +160,29 @@ async fn a_message_waits_for_a_connection_and_is_taken_in_once() -> Result<()> {
             })
         })
         .await?;
-
-        // The next one has the same difficulty, and gets over it without being started again.
-        stack.start_coordinator_with(&TWO)?;
-        stack.services[3].until_logged(WAITS).await?;
         assert!(commands(stack).await?.is_empty());
         holder.commit().await?;
-        eventually("the message is taken in", async || {
-            let there = commands(stack).await?;
-            Ok(if there.is_empty() {
-                Err("nothing".to_owned())
-            } else {
-                Ok(())
-            })
-        })
-        .await?;
+        stack.start_coordinator_with(&TWO)?;
+        until_commands_are(stack, &["first"]).await?;
+
+        // That one has the same difficulty with the next message, and gets over it without being started again.
+        let holder = use_up(stack).await?;
+        producer.publish(None, &task("second")).await?;
+        stack.services[3].until_logged(WAITS).await?;
+        assert_eq!(commands(stack).await?, ["first"]);
+        holder.commit().await?;
+        until_commands_are(stack, &["first", "second"]).await?;
+        assert!(stack.services[3].is_running()?);
         let _worker = stack.worker("worker-1", &[]).await?;
         let after = stack.api().submit(&json!({"command": "true"})).await?;
         stack.api().wait(&after, "completed").await?;
-        assert!(stack.services[3].is_running()?);
-        // Nothing comes again when this one is gone: it was acknowledged.
+
+        // Both were acknowledged: nothing comes again when that one is gone, and another has taken in what came after.
         stack.services[3].kill().await?;
         stack.start_coordinator()?;
-        stack.services[4].until_logged("leads").await?;
-        let after = stack.api().submit(&json!({"command": "true"})).await?;
-        stack.api().wait(&after, "completed").await?;
-        assert_eq!(waiting(&channel, stack).await?, 0);
-        assert_eq!(commands(stack).await?, ["echo once", "true", "true"]);
+        producer.publish(None, &task("third")).await?;
+        until_commands_are(stack, &["first", "second", "true", "third"]).await?;
+        assert_eq!(producer.waiting().await?, 0);
         Ok(())
     })
     .await

@@ -16,7 +16,7 @@ use taskmaster_testkit::{Stack, eventually, sqlx};
 use crate::TASKMASTER;
 
 /// A producer, and what it sees of the two queues.
-struct Producer {
+pub(crate) struct Producer {
     channel: Channel,
     submissions: String,
     rejected: String,
@@ -26,7 +26,7 @@ struct Producer {
 impl Producer {
     /// Connects, once a coordinator consumes what is published: before that, RabbitMQ may have declared the queue and
     /// not be able to take anything yet, and says no.
-    async fn connect(stack: &Stack) -> Result<Self> {
+    pub(crate) async fn connect(stack: &Stack) -> Result<Self> {
         let connection =
             Connection::connect(stack.amqp_url(), ConnectionProperties::default()).await?;
         let submissions = format!("{}.submissions", stack.prefix());
@@ -51,7 +51,7 @@ impl Producer {
         })
     }
 
-    async fn publish(&self, message_id: Option<&str>, body: &str) -> Result<()> {
+    pub(crate) async fn publish(&self, message_id: Option<&str>, body: &str) -> Result<()> {
         let mut properties = BasicProperties::default().with_delivery_mode(2);
         if let Some(id) = message_id {
             properties = properties.with_message_id(id.into());
@@ -68,6 +68,12 @@ impl Producer {
             .await?;
         ensure!(confirmed.is_ack(), "not confirmed: {confirmed:?}");
         Ok(())
+    }
+
+    /// How many messages wait in the queue of submissions: not those that are at a coordinator.
+    pub(crate) async fn waiting(&self) -> Result<u32> {
+        let queue = look(&self.channel, &self.submissions).await?;
+        Ok(queue.message_count())
     }
 
     /// The next message that was rejected, and why.
@@ -205,9 +211,8 @@ async fn among_messages_that_are_taken_in_together() -> Result<()> {
         let (body, _) = producer.next_rejected().await?;
         assert_eq!(body, one);
         // Each was acknowledged: nothing comes again.
-        let (channel, queue) = (&producer.channel, &producer.submissions);
         eventually("the queue is empty", async || {
-            let waiting = look(channel, queue).await?.message_count();
+            let waiting = producer.waiting().await?;
             Ok(if waiting == 0 {
                 Ok(())
             } else {
