@@ -13,7 +13,7 @@ use taskmaster_testkit::sqlx::{self, ConnectOptions};
 use taskmaster_testkit::{Api, Process, Stack, eventually, until_waiting};
 
 use crate::TASKMASTER;
-use crate::message_ids::Producer;
+use crate::message_ids::{Producer, commands, until_commands_are};
 
 /// More than Postgres lets in.
 const ALL: usize = 1000;
@@ -107,24 +107,6 @@ async fn postgres_lets_nobody_in_any_more() -> Result<()> {
     .await
 }
 
-/// Not by way of the API, which wants to know of the workers as well.
-async fn commands(stack: &Stack) -> Result<Vec<String>> {
-    let commands = sqlx::query_scalar("select command from all_tasks order by id");
-    Ok(commands.fetch_all(stack.pool()).await?)
-}
-
-async fn until_commands_are(stack: &Stack, expected: &[&str]) -> Result<()> {
-    eventually("all tasks are there", async || {
-        let there = commands(stack).await?;
-        Ok(if there == expected {
-            Ok(())
-        } else {
-            Err(format!("{there:?}"))
-        })
-    })
-    .await
-}
-
 /// Has every connection of the leading coordinator held, by what waits for the table of workers: the dispatcher and the
 /// rescuer, for whom its two are. The intake needs another table, and no connection is left for it.
 async fn use_up(stack: &Stack) -> Result<sqlx::Transaction<'static, sqlx::Postgres>> {
@@ -181,7 +163,7 @@ async fn a_message_waits_for_a_connection_and_is_taken_in_once() -> Result<()> {
         stack.services[3].kill().await?;
         stack.start_coordinator()?;
         producer.publish(None, &task("third")).await?;
-        until_commands_are(stack, &["first", "second", "true", "third"]).await?;
+        until_commands_are(stack, &["first", "second", "third", "true"]).await?;
         assert_eq!(producer.waiting().await?, 0);
         Ok(())
     })

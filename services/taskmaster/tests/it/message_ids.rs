@@ -112,13 +112,13 @@ async fn look(channel: &Channel, queue: &str) -> lapin::Result<Queue> {
         .await
 }
 
-/// The commands of all tasks, sorted.
-async fn commands(stack: &Stack) -> Result<Vec<String>> {
+/// The commands of all tasks, sorted. Not by way of the API, which wants to know of the workers as well.
+pub(crate) async fn commands(stack: &Stack) -> Result<Vec<String>> {
     let query = "select command from all_tasks order by command";
     Ok(sqlx::query_scalar(query).fetch_all(stack.pool()).await?)
 }
 
-async fn until_commands_are(stack: &Stack, expected: &[&str]) -> Result<()> {
+pub(crate) async fn until_commands_are(stack: &Stack, expected: &[&str]) -> Result<()> {
     eventually("all tasks are there", async || {
         let there = commands(stack).await?;
         Ok(if there == expected {
