@@ -138,7 +138,9 @@ test("one worker is drained and stays away, until the fleet grows again", async 
   await page.getByRole("button", { name: "Drain worker", exact: true }).click();
   await page.getByRole("alertdialog").waitFor({ state: "detached" });
   await seen(page.getByText("1 of 1 online", { exact: true }));
-  await seen(page.locator(`[data-testid="worker-row"][data-worker="${drained.name}"][data-status="offline"]`));
+  await seen(
+    page.locator(`[data-testid="worker-row"][data-worker="${drained.name}"][data-status="offline"]`),
+  );
   expect((await workers()).map(({ pid }) => pid)).toEqual([other.pid]);
 
   await page.getByLabel("Workers", { exact: true }).fill("2");
