@@ -68,6 +68,17 @@ async fn cancel_and_retry_later(options: PgPoolOptions, connect: PgConnectOption
     pool.close().await;
 }
 
+/// What a run that does not end by itself becomes, and how its task ends, by what the cancel of the same moment heard.
+fn after_cancel(asked: Cancel, attempts: i32) -> (TaskStatus, TaskStatus) {
+    match (asked, attempts) {
+        (Cancel::Requested { .. }, _) => (TaskStatus::Cancelled, TaskStatus::Cancelled),
+        // It was to be tried again, and was cancelled while it waited for that.
+        (Cancel::Cancelled, 2) => (TaskStatus::Scheduled, TaskStatus::Cancelled),
+        (Cancel::AlreadyFinal(TaskStatus::Failed), 1) => (TaskStatus::Failed, TaskStatus::Failed),
+        (other, _) => panic!("{other:?}"),
+    }
+}
+
 /// A cancel that was taken counts, also if the run is lost a moment later.
 #[sqlx::test(migrator = "crate::support::MIGRATOR")]
 async fn cancel_and_rescue(options: PgPoolOptions, connect: PgConnectOptions) {
@@ -82,15 +93,7 @@ async fn cancel_and_rescue(options: PgPoolOptions, connect: PgConnectOptions) {
                 rescue(&pool, Of::Forgotten(holder.worker_id, &claims), LATER)
             );
             let rescued: Vec<_> = rescued.unwrap().iter().map(|ended| ended.status).collect();
-            let (expected, end) = match (asked.unwrap(), attempts) {
-                (Cancel::Requested { .. }, _) => (TaskStatus::Cancelled, TaskStatus::Cancelled),
-                // It was to be tried again, and was cancelled while it waited for that.
-                (Cancel::Cancelled, 2) => (TaskStatus::Scheduled, TaskStatus::Cancelled),
-                (Cancel::AlreadyFinal(TaskStatus::Failed), 1) => {
-                    (TaskStatus::Failed, TaskStatus::Failed)
-                }
-                (other, _) => panic!("{other:?}"),
-            };
+            let (expected, end) = after_cancel(asked.unwrap(), attempts);
             assert_eq!(rescued, [expected]);
             assert_eq!(status(&pool, task.id).await, end);
         }))
@@ -111,14 +114,7 @@ async fn cancel_and_drain(options: PgPoolOptions, connect: PgConnectOptions) {
                 cancel(&pool, task.id),
                 stop_and_hand_back(&pool, holder, *task)
             );
-            let (expected, end) = match (asked.unwrap(), attempts) {
-                (Cancel::Requested { .. }, _) => (TaskStatus::Cancelled, TaskStatus::Cancelled),
-                (Cancel::Cancelled, 2) => (TaskStatus::Scheduled, TaskStatus::Cancelled),
-                (Cancel::AlreadyFinal(TaskStatus::Failed), 1) => {
-                    (TaskStatus::Failed, TaskStatus::Failed)
-                }
-                (other, _) => panic!("{other:?}"),
-            };
+            let (expected, end) = after_cancel(asked.unwrap(), attempts);
             assert_eq!(became, Some(expected));
             assert_eq!(status(&pool, task.id).await, end);
         }))

@@ -98,6 +98,20 @@ async fn assert_cancelled_once(stack: &Stack, id: &str) -> Result<()> {
     Ok(())
 }
 
+/// Its worker is back and works, and nothing has become of the task since its end.
+async fn assert_stays_cancelled(
+    stack: &Stack,
+    id: &str,
+    ended: &Value,
+    endless: &Endless,
+) -> Result<()> {
+    let after = stack.api().submit(&json!({"command": "true"})).await?;
+    stack.api().wait(&after, "completed").await?;
+    assert_eq!(&stack.api().task(id).await?, ended);
+    assert_eq!(endless.starts(), 1);
+    assert_cancelled_once(stack, id).await
+}
+
 #[tokio::test]
 async fn without_rabbitmq_the_next_heartbeat_brings_it() -> Result<()> {
     Stack::run_private(TASKMASTER, async |stack| {
@@ -151,11 +165,7 @@ async fn a_worker_that_hangs_never_hears_it_and_it_counts_all_the_same() -> Resu
             })
         })
         .await?;
-        let after = stack.api().submit(&json!({"command": "true"})).await?;
-        stack.api().wait(&after, "completed").await?;
-        assert_eq!(stack.api().task(&id).await?, ended);
-        assert_eq!(endless.starts(), 1);
-        assert_cancelled_once(stack, &id).await
+        assert_stays_cancelled(stack, &id, &ended, &endless).await
     })
     .await
 }
@@ -186,11 +196,7 @@ async fn a_worker_that_is_cut_off_never_hears_it_and_it_counts_all_the_same() ->
         for link in [&to_postgres, &to_rabbitmq] {
             link.set(Condition::Up);
         }
-        let after = stack.api().submit(&json!({"command": "true"})).await?;
-        stack.api().wait(&after, "completed").await?;
-        assert_eq!(stack.api().task(&id).await?, ended);
-        assert_eq!(endless.starts(), 1);
-        assert_cancelled_once(stack, &id).await
+        assert_stays_cancelled(stack, &id, &ended, &endless).await
     })
     .await
 }
