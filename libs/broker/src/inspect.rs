@@ -5,15 +5,15 @@
 
 use std::time::Duration;
 
-use lapin::Connection;
 use lapin::options::{
     BasicGetOptions, ExchangeDeclareOptions, ExchangeDeleteOptions, QueueDeclareOptions,
     QueueDeleteOptions,
 };
 use lapin::types::FieldTable;
+use lapin::{Channel, Connection};
 use tokio::time::timeout;
 
-use crate::connection::{Frames, answered, close, open};
+use crate::connection::{CONNECT_TIMEOUT, Frames, answered, close, open};
 use crate::error::{INTERNAL_ERROR, NOT_FOUND, reply_code};
 use crate::topology::short;
 use crate::{BrokerConfig, Error, Names, Piece};
@@ -116,11 +116,9 @@ impl Inspector {
     /// # Errors
     /// When it is used or not empty, and for any quorum queue: RabbitMQ deletes those only without looking.
     pub async fn replace(&self, piece: Piece<'_>) -> Result<(), Error> {
-        // On a connection of its own: RabbitMQ ends the connection of who asks this of a quorum queue.
-        let connection = open(&self.config, NAME, Frames::Small).await?;
-        let replacing = async {
-            let channel = connection.create_channel().await?;
-            let name = short(&piece.name(&self.names))?;
+        let name = short(&piece.name(&self.names))?;
+        // RabbitMQ ends the connection of who asks this of a quorum queue.
+        self.apart(CONNECT_TIMEOUT, async |channel| {
             if piece == Piece::Events {
                 let unused = ExchangeDeleteOptions {
                     if_unused: true,
@@ -135,38 +133,26 @@ impl Inspector {
                 };
                 channel.queue_delete(name, unused).await?;
             }
-            piece.declare(&channel, &self.names).await
-        };
-        let replaced = answered(&self.config, replacing).await;
-        close(&connection).await;
-        replaced
+            piece.declare(channel, &self.names).await
+        })
+        .await
     }
 
-    /// Deletes a queue that RabbitMQ cannot use any more, and declares it as the services do, within 35 s. Should
-    /// another node of a cluster still have its messages, they are lost.
+    /// Deletes a queue that was [`Found::Broken`], with whatever another node of a cluster may still have of it, and
+    /// declares it as the services do, within 25 s.
     ///
     /// # Errors
-    /// When RabbitMQ can use it after all, or refuses.
+    /// When RabbitMQ refuses.
     pub async fn replace_broken(&self, piece: Piece<'_>) -> Result<(), Error> {
-        if self.look(piece).await? != Found::Broken {
-            return Ok(());
-        }
-        let connection = open(&self.config, NAME, Frames::Small).await?;
-        let replacing = async {
-            let channel = connection.create_channel().await?;
-            let name = short(&piece.name(&self.names))?;
+        let name = short(&piece.name(&self.names))?;
+        // RabbitMQ itself first waits for the queue's process.
+        self.apart(DELETE_TIMEOUT, async |channel| {
             channel
                 .queue_delete(name, QueueDeleteOptions::default())
                 .await?;
-            piece.declare(&channel, &self.names).await
-        };
-        // RabbitMQ itself first waits for the queue's process.
-        let replaced = timeout(DELETE_TIMEOUT, replacing).await;
-        close(&connection).await;
-        replaced.map_err(|_| Error::Timeout {
-            address: self.config.redacted(),
-            after: DELETE_TIMEOUT,
-        })?
+            piece.declare(channel, &self.names).await
+        })
+        .await
     }
 
     /// Says goodbye to RabbitMQ.
@@ -192,23 +178,34 @@ impl Inspector {
     /// Whether RabbitMQ fails at giving a message of a queue that seems empty, or does not answer. Should there be one
     /// by now, it stays.
     async fn is_broken(&self, piece: Piece<'_>) -> Result<bool, Error> {
-        // On a connection of its own, which RabbitMQ ends when it is so.
-        let connection = open(&self.config, NAME, Frames::Small).await?;
-        let asking = async {
-            let channel = connection.create_channel().await?;
-            let name = short(&piece.name(&self.names))?;
-            match channel.basic_get(name, BasicGetOptions::default()).await {
-                Ok(_) => Ok(false),
-                Err(error) if reply_code(&error) == Some(INTERNAL_ERROR) => Ok(true),
-                Err(error) => Err(error.into()),
+        let name = short(&piece.name(&self.names))?;
+        // RabbitMQ ends the connection when it is so.
+        self.apart(2 * CONNECT_TIMEOUT, async |channel| {
+            let getting = channel.basic_get(name, BasicGetOptions::default());
+            match timeout(CONNECT_TIMEOUT, getting).await {
+                Err(_) => Ok(true),
+                Ok(Ok(_)) => Ok(false),
+                Ok(Err(error)) if reply_code(&error) == Some(INTERNAL_ERROR) => Ok(true),
+                Ok(Err(error)) => Err(error.into()),
             }
-        };
-        let broken = answered(&self.config, asking).await;
+        })
+        .await
+    }
+
+    /// Asks on a connection of its own, to which RabbitMQ's answer may be its end. `limit` is for the answer.
+    async fn apart<T>(
+        &self,
+        limit: Duration,
+        ask: impl AsyncFnOnce(&Channel) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let connection = open(&self.config, NAME, Frames::Small).await?;
+        let asking = async { ask(&connection.create_channel().await?).await };
+        let answer = timeout(limit, asking).await;
         close(&connection).await;
-        match broken {
-            Err(Error::Timeout { .. }) => Ok(true),
-            broken => broken,
-        }
+        answer.map_err(|_| Error::Timeout {
+            address: self.config.redacted(),
+            after: limit,
+        })?
     }
 
     /// Whether there is anything by that name, and what is at it.
