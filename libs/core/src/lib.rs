@@ -1,8 +1,10 @@
-//! The domain: what a task is, how it moves, when it is tried again, and which worker gets it.
+//! The domain: what a task is, how it moves, when it is tried again, which worker gets it, and how many workers there are
+//! to be.
 //!
 //! Pure code only. No I/O, no clock, no tokio: everything here can be tested without a server,
 //! and everything that talks to one depends on this crate, never the other way round.
 
+pub mod autoscale;
 pub mod protocol;
 
 mod idempotency;

@@ -1,0 +1,371 @@
+//! What is decided of what, and that no decision breaks its limits.
+
+use std::fmt::Write as _;
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// One worker of four slots, and nothing to do.
+pub(super) fn seen() -> Observation {
+    Observation {
+        at: DateTime::UNIX_EPOCH + TimeDelta::days(20_000),
+        desired: 1,
+        online: 1,
+        draining: 0,
+        busy: 0,
+        slots: 4.0,
+        due: 0,
+        due_soon: 0,
+        running: 0,
+        held: 0,
+        run_seconds: None,
+        running_seconds: None,
+        longest_run_seconds: 0.0,
+        arrivals_per_second: 0.0,
+        last_scale_up_at: None,
+        last_scale_down_at: None,
+    }
+}
+
+pub(super) fn on() -> Settings {
+    Settings {
+        enabled: true,
+        ..Settings::default()
+    }
+}
+
+fn after(seconds: i64, seen: Observation) -> Observation {
+    Observation {
+        at: seen.at + TimeDelta::seconds(seconds),
+        ..seen
+    }
+}
+
+/// A burst of 2,000 tasks of one second, seen by three workers.
+fn burst() -> Observation {
+    Observation {
+        desired: 3,
+        online: 3,
+        busy: 3,
+        due: 1988,
+        running: 12,
+        run_seconds: Some(1.0),
+        running_seconds: Some(0.5),
+        longest_run_seconds: 1.0,
+        ..seen()
+    }
+}
+
+/// The decision of somebody who watched for a whole cool-down as the work was the same.
+fn settled(settings: &Settings, seen: &Observation) -> Decision {
+    let mut autoscaler = Autoscaler::default();
+    autoscaler.decide(settings, &after(-301, seen.clone()));
+    autoscaler.decide(settings, seen)
+}
+
+#[test]
+fn a_table_of_reasons() {
+    let idle = Observation {
+        desired: 6,
+        ..seen()
+    };
+    let long = Observation {
+        desired: 6,
+        busy: 3,
+        running: 3,
+        held: 3,
+        running_seconds: Some(600.0),
+        longest_run_seconds: 900.0,
+        ..seen()
+    };
+    let lately = |seconds: i64| Some(seen().at - TimeDelta::seconds(seconds));
+    let cases: Vec<(&str, Settings, Observation)> = vec![
+        ("switched off", Settings::default(), burst()),
+        (
+            "scaled by hand",
+            Settings {
+                pinned: true,
+                ..on()
+            },
+            burst(),
+        ),
+        ("too few", Settings { min: 5, ..on() }, seen()),
+        ("too many", Settings { max: 5, ..on() }, idle.clone()),
+        ("a burst", on(), burst()),
+        (
+            "a burst, large steps",
+            Settings {
+                max_step_up: 50,
+                ..on()
+            },
+            burst(),
+        ),
+        ("a burst, small fleet", Settings { max: 5, ..on() }, burst()),
+        (
+            "a burst, all there are",
+            Settings { max: 3, ..on() },
+            burst(),
+        ),
+        (
+            "a burst, just grown",
+            on(),
+            Observation {
+                last_scale_up_at: lately(4),
+                ..burst()
+            },
+        ),
+        (
+            "the first tasks ever",
+            on(),
+            Observation {
+                due: 100,
+                run_seconds: None,
+                running_seconds: None,
+                ..burst()
+            },
+        ),
+        (
+            "runs got longer",
+            on(),
+            Observation {
+                due: 10,
+                running_seconds: Some(90.0),
+                longest_run_seconds: 95.0,
+                held: 12,
+                ..burst()
+            },
+        ),
+        (
+            "tasks for later",
+            on(),
+            Observation {
+                due: 0,
+                due_soon: 1000,
+                ..burst()
+            },
+        ),
+        (
+            "a steady load",
+            on(),
+            Observation {
+                due: 1,
+                arrivals_per_second: 11.5,
+                ..burst()
+            },
+        ),
+        ("long idle", on(), idle.clone()),
+        (
+            "long idle, one at a time",
+            Settings {
+                max_step_down: 1,
+                ..on()
+            },
+            idle.clone(),
+        ),
+        (
+            "long idle, just shrunk",
+            on(),
+            Observation {
+                last_scale_down_at: lately(100),
+                ..idle
+            },
+        ),
+        ("long runs", on(), long.clone()),
+        (
+            "long runs everywhere",
+            on(),
+            Observation { busy: 6, ..long },
+        ),
+    ];
+    let mut table = String::new();
+    for (name, settings, seen) in cases {
+        let decision = settled(&settings, &seen);
+        let change = format!("{} → {}", decision.from, decision.to);
+        let reason = decision.reason;
+        writeln!(table, "{name}\n  {change}  {}\n  {reason}", reason.kind()).unwrap();
+    }
+    insta::assert_snapshot!(table);
+}
+
+#[test]
+fn who_begins_to_watch_shrinks_nothing_for_a_whole_cool_down() {
+    let idle = Observation {
+        desired: 6,
+        ..seen()
+    };
+    let mut autoscaler = Autoscaler::default();
+    for seconds in (0..300).step_by(5) {
+        let decision = autoscaler.decide(&on(), &after(seconds, idle.clone()));
+        assert_eq!(decision.to, 6, "after {seconds} s");
+        assert_eq!(decision.reason.kind(), "shrink_waits");
+    }
+    assert_eq!(autoscaler.decide(&on(), &after(300, idle.clone())).to, 2);
+
+    // Scaled by hand, and released: all over again.
+    autoscaler.decide(
+        &Settings {
+            pinned: true,
+            ..on()
+        },
+        &after(305, idle.clone()),
+    );
+    assert_eq!(autoscaler.decide(&on(), &after(310, idle)).to, 6);
+}
+
+#[test]
+fn it_shrinks_to_what_was_needed_most_during_the_cool_down() {
+    let settings = Settings {
+        max_step_down: 50,
+        ..on()
+    };
+    let mut autoscaler = Autoscaler::default();
+    let at = |seconds, due| {
+        after(
+            seconds,
+            Observation {
+                desired: 9,
+                due,
+                ..burst()
+            },
+        )
+    };
+    autoscaler.decide(&settings, &at(0, 2000));
+    autoscaler.decide(&settings, &at(200, 1000));
+    let decision = autoscaler.decide(&settings, &at(301, 0));
+    assert_eq!(
+        decision.to, 5,
+        "1000 s of work in a minute of four slots each"
+    );
+}
+
+#[test]
+fn a_clock_that_was_set_back_only_makes_it_wait() {
+    let idle = Observation {
+        desired: 6,
+        ..seen()
+    };
+    let mut autoscaler = Autoscaler::default();
+    autoscaler.decide(&on(), &after(10_000, idle.clone()));
+    assert_eq!(autoscaler.decide(&on(), &idle).to, 6);
+    assert_eq!(autoscaler.decide(&on(), &after(301, idle)).to, 2);
+}
+
+#[test]
+fn all_slots_held_by_long_runs_is_no_standstill() {
+    // What has ended took a second each, and there is little to do: but nothing of it begins.
+    let stuck = Observation {
+        due: 1,
+        running: 12,
+        held: 12,
+        running_seconds: Some(3600.0),
+        longest_run_seconds: 3600.0,
+        ..burst()
+    };
+    let decision = settled(&on(), &stuck);
+    assert!(decision.to > 3, "{decision:?}");
+}
+
+#[test]
+fn a_rate_is_what_goes_on_coming() {
+    assert_eq!(steady_rate([0; 6]), 0.0);
+    assert_eq!(steady_rate([0, 0, 2000, 0, 0, 0]), 0.0);
+    assert_eq!(steady_rate([50; 6]), 5.0);
+    assert_eq!(steady_rate([50, 50, 2000, 50, 50, 50]), 5.0);
+}
+
+#[test]
+fn every_kind_has_a_name_of_its_own() {
+    let mut names = Reason::KINDS.to_vec();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), Reason::KINDS.len());
+}
+
+prop_compose! {
+    fn settings()(
+        enabled in prop::bool::weighted(0.9), pinned in prop::bool::weighted(0.1), min in 1..20u32, more in 0..30u32,
+        target_seconds in 1..600u32, up in 0..100u32, down in 0..600u32, max_step_up in 1..20u32,
+        max_step_down in 1..20u32,
+    ) -> Settings {
+        Settings {
+            enabled, dry_run: false, pinned, min, max: min + more, target_seconds, scale_up_cooldown_seconds: up,
+            scale_down_cooldown_seconds: down, max_step_up, max_step_down,
+        }
+    }
+}
+
+prop_compose! {
+    fn anything()(
+        pause in 0..400i64, busy in 0..60u32, slots in 0.0..100.0f64, due in prop_oneof![0..50u64, 0..u64::MAX],
+        due_soon in 0..1000u64, held in 0..50u64, run in prop::option::of(0.0..1e5f64),
+        so_far in prop::option::of(0.0..1e5f64), rate in prop_oneof![Just(0.0), 0.0..1e4f64],
+    ) -> (i64, Observation) {
+        let longest_run_seconds = run.unwrap_or(0.0f64).max(so_far.unwrap_or(0.0));
+        let observation = Observation {
+            busy, slots, due, due_soon, running: held, held, run_seconds: run, running_seconds: so_far,
+            longest_run_seconds, arrivals_per_second: rate, ..seen()
+        };
+        (pause, observation)
+    }
+}
+
+proptest! {
+    #[test]
+    fn never_beyond_its_limits(
+        settings in settings(), start in 0..60u32, looks in prop::collection::vec(anything(), 1..40),
+    ) {
+        let mut autoscaler = Autoscaler::default();
+        let (mut size, mut now) = (start, seen().at);
+        let (mut last_up, mut last_down) = (None, None);
+        for (pause, look) in looks {
+            now += TimeDelta::seconds(pause);
+            let look = Observation {
+                at: now, desired: size, last_scale_up_at: last_up, last_scale_down_at: last_down, ..look
+            };
+            let decision = autoscaler.decide(&settings, &look);
+            prop_assert_eq!(decision.from, size);
+            prop_assert!(Reason::KINDS.contains(&decision.reason.kind()));
+            prop_assert!(!decision.reason.to_string().is_empty());
+            if !settings.enabled || settings.pinned {
+                prop_assert_eq!(decision.to, size);
+            }
+            prop_assert!(decision.to <= size + settings.max_step_up);
+            prop_assert!(decision.to + settings.max_step_down >= size);
+            if (settings.min..=settings.max).contains(&size) {
+                prop_assert!((settings.min..=settings.max).contains(&decision.to), "{decision:?}");
+                let since = |last: Option<DateTime<Utc>>| last.map(|last| (now - last).num_seconds());
+                if decision.to > size {
+                    prop_assert!(since(last_up) >= Some(settings.scale_up_cooldown_seconds.into()) || last_up.is_none());
+                }
+                if decision.to < size {
+                    let pause = Some(settings.scale_down_cooldown_seconds.into());
+                    prop_assert!(since(last_down) >= pause || last_down.is_none());
+                    prop_assert!(since(last_up) >= pause || last_up.is_none());
+                }
+            }
+            if decision.to < size && look.longest_run_seconds > DRAINS_WITHIN_SECONDS {
+                prop_assert!(decision.to >= look.busy, "{decision:?}");
+            }
+            if decision.to > size { last_up = Some(now); }
+            if decision.to < size { last_down = Some(now); }
+            size = decision.to;
+        }
+    }
+
+    #[test]
+    fn more_to_do_never_asks_for_fewer((_, look) in anything(), more in 0..10_000u64) {
+        let demand = |due| Demand::of(&on(), &Observation { due, ..look.clone() }).workers;
+        prop_assert!(demand(look.due.saturating_add(more)) >= demand(look.due));
+    }
+
+    #[test]
+    fn more_workers_never_take_longer((_, look) in anything()) {
+        let seconds: Vec<f64> = forecast(&look, 50)
+            .iter()
+            .map(|it| it.clears_in_seconds.unwrap_or(f64::INFINITY))
+            .collect();
+        prop_assert!(seconds.is_sorted_by(|fewer, more| fewer >= more), "{seconds:?}");
+        prop_assert!(seconds.iter().all(|seconds| *seconds >= 0.0));
+    }
+}
