@@ -1,4 +1,4 @@
-//! One coordinator leads: the one whose connection holds an advisory lock. The lock goes with the connection, so a
+//! One coordinator leads, and one API: the one whose connection holds an advisory lock. The lock goes with the connection, so a
 //! leader that dies, or is cut off, has lost it as soon as Postgres notices; and Postgres ends a connection that says
 //! nothing for [`SILENCE`], so that a leader that hangs loses it as well.
 
@@ -8,15 +8,32 @@ use sqlx::{Connection, PgConnection};
 
 use crate::{PgPool, Result, StoreConfig};
 
-/// The lock that the leader holds: "taskmast" in ASCII.
-const LOCK: i64 = 0x7461_736b_6d61_7374;
+/// What there is to lead: each has a lock of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Office {
+    /// The coordinators: who claims, rescues and cleans.
+    Coordinator,
+    /// The APIs: who decides the fleet's size.
+    Autoscaler,
+}
+
+impl Office {
+    /// The lock that its leader holds: "taskmast" and "autoscal" in ASCII.
+    const fn lock(self) -> i64 {
+        match self {
+            Self::Coordinator => 0x7461_736b_6d61_7374,
+            Self::Autoscaler => 0x6175_746f_7363_616c,
+        }
+    }
+}
 
 /// How long a leader may say nothing before it has lost the lead: [`Leadership::check`] has to come more often.
 pub const SILENCE: Duration = Duration::from_secs(3);
 
-/// A coordinator that would lead: its connection, kept while another leads.
+/// Who would lead: its connection, kept while another leads.
 #[derive(Debug)]
 pub struct Candidate {
+    office: Office,
     connection: PgConnection,
 }
 
@@ -26,7 +43,7 @@ pub struct Leadership {
     connection: PgConnection,
 }
 
-/// Whether somebody leads, asked from outside.
+/// Whether somebody leads the coordinators, asked from outside.
 ///
 /// # Errors
 /// When Postgres is away.
@@ -41,7 +58,7 @@ pub async fn is_led(pool: &PgPool) -> Result<bool> {
               and classid::bigint = $1::bigint >> 32 and objid::bigint = $1::bigint & 4294967295
         ) as "led!"
         "#,
-        LOCK
+        Office::Coordinator.lock()
     )
     .fetch_one(pool)
     .await?;
@@ -53,7 +70,7 @@ impl Candidate {
     ///
     /// # Errors
     /// When Postgres is away.
-    pub async fn connect(config: &StoreConfig) -> Result<Self> {
+    pub async fn connect(config: &StoreConfig, office: Office) -> Result<Self> {
         let mut connection = config.connect().await?;
         // A leader whose machine vanished keeps the lock until the server notices: make it notice soon.
         sqlx::query("set tcp_keepalives_idle = 1")
@@ -70,7 +87,7 @@ impl Candidate {
             .bind(format!("{}ms", SILENCE.as_millis()))
             .execute(&mut connection)
             .await?;
-        Ok(Self { connection })
+        Ok(Self { office, connection })
     }
 
     /// Leads, or remains a candidate while another does. To remain one, ask again within [`SILENCE`].
@@ -78,9 +95,12 @@ impl Candidate {
     /// # Errors
     /// When the connection is gone.
     pub async fn try_lead(mut self) -> Result<std::result::Result<Leadership, Self>> {
-        let leads = sqlx::query_scalar!("select pg_try_advisory_lock($1) as \"leads!\"", LOCK)
-            .fetch_one(&mut self.connection)
-            .await?;
+        let leads = sqlx::query_scalar!(
+            "select pg_try_advisory_lock($1) as \"leads!\"",
+            self.office.lock()
+        )
+        .fetch_one(&mut self.connection)
+        .await?;
         Ok(if leads {
             Ok(Leadership {
                 connection: self.connection,

@@ -5,6 +5,7 @@
 //! of them never wait for each other in a circle. Every stored time is the database's `now()`.
 
 pub mod attempts;
+pub mod autoscaler;
 pub mod cancel;
 pub mod claim;
 pub mod finish;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use taskmaster_broker::{AssignmentPublisher, wakeups};
 use taskmaster_core::RetryPolicy;
 use taskmaster_runtime::{Backoff, run_periodically};
-use taskmaster_store::leadership::{Candidate, Leadership};
+use taskmaster_store::leadership::{Candidate, Leadership, Office};
 use taskmaster_store::{StoreConfig, bounded};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -58,7 +58,7 @@ pub(crate) async fn run(shared: Shared, shutdown: CancellationToken) {
 
 /// Waits until this coordinator leads.
 async fn elect(store: &StoreConfig, backoff: &mut Backoff) -> taskmaster_store::Result<Leadership> {
-    let mut candidate = bounded(Candidate::connect(store)).await?;
+    let mut candidate = bounded(Candidate::connect(store, Office::Coordinator)).await?;
     backoff.reset();
     loop {
         candidate = match bounded(candidate.try_lead()).await? {

@@ -6,7 +6,7 @@ use taskmaster_core::NewTask;
 use taskmaster_store::inspect::{
     Backlog, Schema, Worker, backlog, open_transactions, schema, server, workers,
 };
-use taskmaster_store::leadership::{Candidate, is_led};
+use taskmaster_store::leadership::{Candidate, Office, is_led};
 use taskmaster_store::partitions::{self, DAYS_AHEAD, Gaps, gaps};
 use taskmaster_store::{Error, PgPool, claim, migrate};
 
@@ -149,11 +149,18 @@ async fn partitions_that_are_missing(pool: PgPool) {
 #[sqlx::test(migrations = false)]
 async fn whether_somebody_leads(pool: PgPool) {
     assert!(!is_led(&pool).await.unwrap());
-    let candidate = Candidate::connect(&config(&pool, 1)).await.unwrap();
+    let candidate = Candidate::connect(&config(&pool, 1), Office::Coordinator)
+        .await
+        .unwrap();
+    let other = Candidate::connect(&config(&pool, 1), Office::Autoscaler)
+        .await
+        .unwrap();
+    let other = other.try_lead().await.unwrap().unwrap();
     assert!(!is_led(&pool).await.unwrap());
     let leadership = candidate.try_lead().await.unwrap().unwrap();
     assert!(is_led(&pool).await.unwrap());
     leadership.resign().await.unwrap();
+    other.resign().await.unwrap();
     // The server frees the lock when it has read the goodbye.
     let freed = async { while is_led(&pool).await.unwrap() {} };
     tokio::time::timeout(Duration::from_secs(20), freed)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use taskmaster_store::leadership::{Candidate, Leadership};
+use taskmaster_store::leadership::{Candidate, Leadership, Office};
 use taskmaster_store::{PgPool, StoreConfig};
 
 use crate::support::config;
@@ -22,7 +22,9 @@ async fn lead(config: &StoreConfig) -> Leadership {
 }
 
 async fn acquire(config: &StoreConfig) -> Option<Leadership> {
-    let candidate = Candidate::connect(config).await.unwrap();
+    let candidate = Candidate::connect(config, Office::Coordinator)
+        .await
+        .unwrap();
     candidate.try_lead().await.unwrap().ok()
 }
 
@@ -81,7 +83,9 @@ async fn who_says_nothing_loses_it(pool: PgPool) {
 async fn who_waits_leads_next_on_the_same_connection(pool: PgPool) {
     let config = config(&pool, 1);
     let first = lead(&config).await;
-    let mut candidate = Candidate::connect(&config).await.unwrap();
+    let mut candidate = Candidate::connect(&config, Office::Coordinator)
+        .await
+        .unwrap();
     candidate = candidate.try_lead().await.unwrap().unwrap_err();
     first.resign().await.unwrap();
     let next = async {
@@ -98,4 +102,19 @@ async fn who_waits_leads_next_on_the_same_connection(pool: PgPool) {
     second.check().await.unwrap();
     nobody_else(&config).await;
     second.resign().await.unwrap();
+}
+
+#[sqlx::test(migrations = false)]
+async fn each_office_has_a_leader_of_its_own(pool: PgPool) {
+    let config = config(&pool, 1);
+    let coordinator = lead(&config).await;
+    let api = || async {
+        let candidate = Candidate::connect(&config, Office::Autoscaler).await;
+        candidate.unwrap().try_lead().await.unwrap().ok()
+    };
+    let autoscaler = api().await.expect("the coordinator's lead is another's");
+    assert!(api().await.is_none());
+    nobody_else(&config).await;
+    autoscaler.resign().await.unwrap();
+    coordinator.resign().await.unwrap();
 }

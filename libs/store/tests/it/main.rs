@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod attempts;
+mod autoscaler;
 mod cancel;
 mod claim;
 mod constraints;
@@ -21,6 +22,7 @@ mod leadership;
 mod list;
 mod migrate;
 mod model;
+mod observe;
 mod output;
 mod partitions;
 mod plans;
