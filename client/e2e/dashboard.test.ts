@@ -170,6 +170,30 @@ test("one worker is killed, and no other", async () => {
     await seen(page.getByRole("button", { name: `Kill ${name}`, exact: true }));
 });
 
+test("the fleet scales by itself once that is switched on, and says why", async () => {
+  const before = (await workers()).length;
+  const card = page.getByTestId("autoscaler");
+  await card.getByRole("button", { name: "Settings" }).click();
+  await card.getByRole("radio", { name: "On", exact: true }).click();
+  await card.getByLabel("Fewest workers").fill(String(before + 1));
+  await screenshot(page, "autoscaler-settings");
+  await card.getByRole("button", { name: "Save" }).click();
+  await seen(card.locator('[data-testid="decision"][data-kind="below_min"]', { hasText: `${before} → ${before + 1}` }));
+  await seen(page.getByText(`${before + 1} of ${before + 1} online`, { exact: true }));
+  await seen(card.getByText("Nothing waits.", { exact: false }));
+  await screenshot(page, "autoscaler");
+
+  await page.getByLabel("Workers", { exact: true }).fill(String(before));
+  await page.getByRole("button", { name: "Scale", exact: true }).click();
+  await card.getByRole("button", { name: "Release" }).click();
+  await card.getByRole("button", { name: "Release" }).waitFor({ state: "detached" });
+  await card.getByRole("button", { name: "Settings" }).click();
+  await card.getByRole("radio", { name: "Off", exact: true }).click();
+  await card.getByLabel("Fewest workers").fill("1");
+  await card.getByRole("button", { name: "Save" }).click();
+  await seen(card.getByText("off", { exact: true }));
+});
+
 test("it is readable in the dark and in a narrow window", async () => {
   await page.emulateMedia({ colorScheme: "dark" });
   await seen(page.locator("html.dark"));

@@ -12,6 +12,7 @@ import { render } from "@testing-library/react";
 import type { ReactNode } from "react";
 import { vi } from "vitest";
 import { createQueryClient } from "./services/query-client";
+import type { Fleet } from "./services/fleet";
 import type { Task } from "./services/tasks";
 import type { Worker } from "./services/workers";
 
@@ -86,6 +87,28 @@ export function aWorker(change: Partial<Worker> = {}): Worker {
     version: "0.1.0",
     started_at: "2026-01-23T09:00:00.000Z",
     last_active_at: "2026-01-23T10:00:00.000Z",
+    ...change,
+  };
+}
+
+export function aFleet(change: Partial<Fleet> = {}): Fleet {
+  return {
+    kind: "processes",
+    desired: 3,
+    min: 1,
+    max: 50,
+    autoscaler: {
+      enabled: false,
+      dry_run: false,
+      pinned: false,
+      min: 1,
+      max: 10,
+      target_seconds: 60,
+      scale_up_cooldown_seconds: 15,
+      scale_down_cooldown_seconds: 300,
+      max_step_up: 4,
+      max_step_down: 4,
+    },
     ...change,
   };
 }

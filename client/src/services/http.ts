@@ -7,7 +7,7 @@ import type { components, paths } from "./schema";
 export type Schemas = components["schemas"];
 export type Problem = Schemas["Problem"];
 
-type Method = "get" | "post";
+type Method = "get" | "post" | "put";
 type PathsWith<M extends Method> = {
   [P in keyof paths]: paths[P] extends Record<M, { responses: object }> ? P : never;
 }[keyof paths];
@@ -81,6 +81,14 @@ export async function post<P extends PathsWith<"post">>(
   };
   const json = body === undefined ? {} : { body: JSON.stringify(body) };
   return request(address(template, options), { method: "POST", signal, headers, ...json });
+}
+
+export async function put<P extends PathsWith<"put">>(
+  template: P,
+  body: Body<Operation<P, "put">>,
+): Promise<Answer<Operation<P, "put">>> {
+  const headers = { "content-type": "application/json" };
+  return request(address(template), { method: "PUT", headers, body: JSON.stringify(body) });
 }
 
 async function request<T>(url: string, init: RequestInit): Promise<T> {

@@ -60,6 +60,16 @@ impl Api {
         Ok((answer.status().as_u16(), answer.json().await?))
     }
 
+    /// PUT: the status and the body.
+    ///
+    /// # Errors
+    /// When there is no answer, or it is not JSON.
+    pub async fn put(&self, path: &str, body: &Value) -> Result<(u16, Value)> {
+        let request = self.http.put(format!("{}{path}", self.base)).json(body);
+        let answer = request.send().await?;
+        Ok((answer.status().as_u16(), answer.json().await?))
+    }
+
     /// Opens the stream of events.
     ///
     /// # Errors

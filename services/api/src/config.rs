@@ -32,7 +32,14 @@ pub struct ApiConfig {
         value_name = "HOST"
     )]
     pub allowed_hosts: Vec<AllowedHost>,
+    /// Seconds from one decision of the autoscaler to the next
+    #[arg(long, env = "TASKMASTER_AUTOSCALE_INTERVAL", default_value_t = AUTOSCALE_INTERVAL, value_name = "SECONDS",
+        value_parser = clap::value_parser!(u32).range(1..=3600))]
+    pub autoscale_interval: u32,
 }
+
+/// Often enough to meet a burst, and seldom enough to see what the last decision did.
+pub const AUTOSCALE_INTERVAL: u32 = 5;
 
 /// A host name or address without a port, in lower case.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,6 +7,7 @@
 
 mod access;
 mod assets;
+mod autoscaler;
 mod body;
 mod caller;
 mod config;
@@ -27,7 +28,7 @@ mod task_id;
 mod v1;
 mod worker_name;
 
-pub use config::{AllowedHost, ApiConfig};
+pub use config::{AUTOSCALE_INTERVAL, AllowedHost, ApiConfig};
 pub use docs::openapi;
 pub use router::router;
 pub use server::{bind, serve};

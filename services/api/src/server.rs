@@ -10,7 +10,7 @@ use taskmaster_fleet::Fleet;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::{ApiConfig, ApiState, router};
+use crate::{ApiConfig, ApiState, autoscaler, router};
 
 /// How long the connections to Postgres may take to close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -48,6 +48,12 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let state = ApiState::new(&config, fleet, shutdown.clone())?;
+    let autoscaling = tokio::spawn(autoscaler::run(
+        state.clone(),
+        config.store.clone(),
+        Duration::from_secs(config.autoscale_interval.into()),
+        shutdown.clone(),
+    ));
     tracing::info!(address = %listener.local_addr()?, "the API listens");
     // Small answers and events must not wait for more to come.
     let listener = listener.tap_io(|connection| {
@@ -67,6 +73,7 @@ pub async fn serve(
         }
     };
     state.events_shutdown.cancel();
+    tokio::time::timeout(CLOSE_TIMEOUT, autoscaling).await.ok();
     state.events.stopped().await;
     // A statement that Postgres does not answer would keep it waiting.
     tokio::time::timeout(CLOSE_TIMEOUT, state.pool.close())

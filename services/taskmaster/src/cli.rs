@@ -4,7 +4,8 @@ use clap::{Parser, Subcommand};
 use reqwest::Url;
 
 use crate::commands::{
-    cancel, chaos, doctor, kill, logs, retry, scale, services, stats, submit, task, tasks, workers,
+    autoscale, cancel, chaos, doctor, kill, logs, retry, scale, services, stats, submit, task,
+    tasks, workers,
 };
 use crate::up;
 
@@ -35,6 +36,7 @@ pub(crate) enum Command {
     Retry(retry::Args),
     Workers(workers::Args),
     Scale(scale::Args),
+    Autoscale(autoscale::Args),
     Kill(kill::Args),
     Stats(stats::Args),
     Api(services::Api),

@@ -94,6 +94,14 @@ impl Client {
         self.json(self.http.post(self.at(path)).json(body)).await
     }
 
+    /// Puts JSON.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub(crate) async fn put(&self, path: &str, body: &impl Serialize) -> Result<Json, Error> {
+        self.json(self.http.put(self.at(path)).json(body)).await
+    }
+
     /// Submits tasks, JSON that is written already, under an idempotency key.
     ///
     /// # Errors

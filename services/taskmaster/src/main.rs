@@ -53,6 +53,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Retry(args) => args.run().await,
             Command::Workers(args) => args.run().await,
             Command::Scale(args) => args.run().await,
+            Command::Autoscale(args) => args.run().await,
             Command::Kill(args) => args.run().await,
             Command::Stats(args) => args.run().await,
             Command::Api(args) => args.run().await,

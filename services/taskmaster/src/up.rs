@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use secrecy::SecretString;
-use taskmaster_api::AllowedHost;
+use taskmaster_api::{AUTOSCALE_INTERVAL, AllowedHost};
 use taskmaster_fleet::{MAX_WORKERS, MIN_WORKERS};
 use taskmaster_runtime::Shutdown;
 
@@ -55,6 +55,10 @@ pub(crate) struct Args {
         value_name = "HOST"
     )]
     allowed_hosts: Vec<AllowedHost>,
+    /// Seconds from one decision of the autoscaler to the next
+    #[arg(long, env = "TASKMASTER_AUTOSCALE_INTERVAL", default_value_t = AUTOSCALE_INTERVAL, value_name = "SECONDS",
+        value_parser = clap::value_parser!(u32).range(1..=3600))]
+    autoscale_interval: u32,
     /// A Postgres that runs already; unless told, a private one is started
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     database_url: Option<SecretString>,

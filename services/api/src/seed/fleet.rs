@@ -13,6 +13,7 @@ use taskmaster_store::{bounded, workers};
 use utoipa::ToSchema;
 
 use crate::ApiState;
+use crate::autoscaler;
 use crate::body::JsonBody;
 use crate::caller::Caller;
 use crate::error::ApiError;
@@ -80,6 +81,7 @@ pub(crate) async fn scale(
     let loads = loads(&state).await?;
     let ScaleOutcome { started, draining } =
         state.fleet.scale(count, &loads).await.map_err(refusal)?;
+    autoscaler::pin(&state).await;
     let message = format!(
         "scaled to {count}: {} started, {} draining",
         started.len(),
@@ -114,6 +116,7 @@ pub(crate) async fn kill(
             ApiError::field("name", error.to_string())
         })?;
     state.fleet.kill(name.as_str()).await.map_err(refusal)?;
+    autoscaler::pin(&state).await;
     let message = format!("{name} was told to stop");
     let name = name.into();
     Ok(Json(KillResult { name, message }))
@@ -143,7 +146,7 @@ fn unknown(fields: &Map<String, Value>, known: &str) -> Vec<FieldError> {
 }
 
 /// How many tasks each worker runs and holds, so that those with least to do go first.
-async fn loads(state: &ApiState) -> Result<HashMap<String, u32>, ApiError> {
+pub(crate) async fn loads(state: &ApiState) -> Result<HashMap<String, u32>, ApiError> {
     let workers = bounded(workers::list(&state.pool)).await?;
     let loads = workers.into_iter().map(|worker| {
         let load = u32::try_from(worker.running + worker.assigned).unwrap_or(u32::MAX);
@@ -152,7 +155,7 @@ async fn loads(state: &ApiState) -> Result<HashMap<String, u32>, ApiError> {
     Ok(loads.collect())
 }
 
-fn refusal(error: FleetError) -> ApiError {
+pub(crate) fn refusal(error: FleetError) -> ApiError {
     match error {
         FleetError::NotAvailable => {
             let detail = "this API does not control a fleet: start and stop workers by hand, or use `taskmaster up`";

@@ -6,6 +6,7 @@ use serde::Serialize;
 use taskmaster_fleet::{FleetKind, MAX_WORKERS, MIN_WORKERS};
 use utoipa::ToSchema;
 
+use super::autoscaler::{self, Autoscaler};
 use crate::ApiState;
 use crate::caller::Caller;
 use crate::error::ApiError;
@@ -33,6 +34,8 @@ pub(crate) struct Fleet {
     min: u32,
     /// The most that can be asked for.
     max: u32,
+    /// What scales it by itself.
+    autoscaler: Autoscaler,
 }
 
 /// Shows how many workers there are to be.
@@ -46,14 +49,19 @@ pub(crate) async fn get(
     parameters: Parameters,
 ) -> Result<Json<Fleet>, ApiError> {
     parameters.finish()?;
+    shown(&state).await.map(Json)
+}
+
+pub(super) async fn shown(state: &ApiState) -> Result<Fleet, ApiError> {
     let kind = match state.fleet.kind() {
         FleetKind::Processes => Kind::Processes,
         FleetKind::None => Kind::None,
     };
-    Ok(Json(Fleet {
+    Ok(Fleet {
         kind,
         desired: state.fleet.desired().await,
         min: MIN_WORKERS,
         max: MAX_WORKERS,
-    }))
+        autoscaler: autoscaler::shown(state).await?,
+    })
 }

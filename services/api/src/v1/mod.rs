@@ -1,8 +1,10 @@
 //! Everything beyond the original endpoints, in snake_case.
 
 pub(crate) mod attempts;
+pub(crate) mod autoscaler;
 pub(crate) mod events;
 pub(crate) mod fleet;
+pub(crate) mod forecast;
 pub(crate) mod moves;
 pub(crate) mod output;
 pub(crate) mod output_stream;

@@ -11,6 +11,7 @@ use taskmaster_store::workers::{self, Drain, Worker};
 use utoipa::ToSchema;
 
 use crate::ApiState;
+use crate::autoscaler;
 use crate::caller::Caller;
 use crate::error::ApiError;
 use crate::query::Parameters;
@@ -69,7 +70,8 @@ pub(crate) async fn drain(
     };
     // If it is a child of ours, its end must not be taken for a crash. It may have gone just now, of its own accord.
     match state.fleet.drain(&worker.name).await {
-        Ok(()) | Err(FleetError::UnknownWorker(_) | FleetError::NotAvailable) => {}
+        Ok(()) => autoscaler::pin(&state).await,
+        Err(FleetError::UnknownWorker(_) | FleetError::NotAvailable) => {}
         Err(error) => {
             tracing::warn!(worker.name = worker.name, %error, "the fleet was not told of a drain")
         }

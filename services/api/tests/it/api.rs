@@ -79,6 +79,14 @@ impl TestApi {
         self.post_text(path, body.into().to_string()).await
     }
 
+    pub(crate) async fn put(&self, path: &str, body: impl Into<Value>) -> Answer {
+        let request = Request::put(path)
+            .header("host", "localhost")
+            .header("content-type", "application/json");
+        let body = body.into().to_string();
+        self.send(request.body(Body::from(body)).unwrap()).await
+    }
+
     /// Posts what need not be JSON and says that it is.
     pub(crate) async fn post_text(&self, path: &str, body: impl Into<Body>) -> Answer {
         let request = Request::post(path)
@@ -116,6 +124,7 @@ pub(crate) fn config(postgres: &str, amqp: &str) -> ApiConfig {
         broker: BrokerConfig::new(amqp, &random_prefix()).unwrap(),
         listen: "127.0.0.1:0".parse().unwrap(),
         allowed_hosts: vec!["tasks.example.com".parse().unwrap()],
+        autoscale_interval: taskmaster_api::AUTOSCALE_INTERVAL,
     }
 }
 

@@ -7,6 +7,7 @@ mod access;
 mod answer;
 mod api;
 mod attempts;
+mod autoscaler;
 mod bad_address;
 mod bad_input;
 mod drain;

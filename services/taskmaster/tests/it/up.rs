@@ -58,6 +58,10 @@ pub(crate) async fn up(folder: &Path, arguments: &[&str]) -> Result<Up> {
 }
 
 impl Up {
+    pub(crate) fn api(&self) -> &Api {
+        &self.api
+    }
+
     async fn workers(&self) -> Result<Vec<Value>> {
         let (_, body) = self.api.get("/api/v1/workers").await?;
         Ok(body["workers"].as_array().context("no workers")?.clone())

@@ -1,0 +1,185 @@
+//! The autoscaler: looks at the work every few seconds and scales the fleet by what `core` makes of it. One API does that,
+//! the one that leads; what it sees and decides is in Postgres.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use taskmaster_core::autoscale::{Autoscaler, Decision, Settings};
+use taskmaster_fleet::{FleetKind, ScaleOutcome};
+use taskmaster_runtime::{Backoff, Next, Periodic, run_periodically};
+use taskmaster_store::autoscaler::{self, Outcome};
+use taskmaster_store::leadership::{Candidate, Leadership, Office};
+use taskmaster_store::{StoreConfig, bounded};
+use tokio_util::sync::CancellationToken;
+
+use crate::ApiState;
+use crate::error::ApiError;
+use crate::seed::fleet::{loads, refusal};
+
+/// How often an API that does not lead tries to, and one that leads makes sure that it still does.
+const PULSE: Duration = Duration::from_millis(500);
+/// How long the leader's connection may take to answer before it counts as lost.
+const PULSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Decides whenever this API leads, until `shutdown`, if it controls a fleet. Postgres may come and go.
+pub(crate) async fn run(
+    state: ApiState,
+    store: StoreConfig,
+    interval: Duration,
+    shutdown: CancellationToken,
+) {
+    if state.fleet.kind() == FleetKind::None {
+        return;
+    }
+    let mut backoff = Backoff::default();
+    while !shutdown.is_cancelled() {
+        let elected = tokio::select! {
+            () = shutdown.cancelled() => return,
+            elected = elect(&store, &mut backoff) => elected,
+        };
+        match elected {
+            Ok(leadership) => {
+                tracing::debug!("decides the size of the fleet");
+                lead(&state, leadership, interval, &shutdown).await;
+            }
+            Err(error) => {
+                if backoff.is_fresh() {
+                    tracing::warn!(%error, "cannot ask to decide the size of the fleet, will ask again");
+                }
+                tokio::select! {
+                    () = shutdown.cancelled() => {}
+                    () = backoff.wait() => {}
+                }
+            }
+        }
+    }
+}
+
+/// Waits until this API leads.
+async fn elect(store: &StoreConfig, backoff: &mut Backoff) -> taskmaster_store::Result<Leadership> {
+    let mut candidate = bounded(Candidate::connect(store, Office::Autoscaler)).await?;
+    backoff.reset();
+    loop {
+        candidate = match bounded(candidate.try_lead()).await? {
+            Ok(leadership) => return Ok(leadership),
+            Err(candidate) => candidate,
+        };
+        tokio::time::sleep(PULSE).await;
+    }
+}
+
+/// Decides until the lead is lost or it is time to stop.
+async fn lead(
+    state: &ApiState,
+    mut leadership: Leadership,
+    interval: Duration,
+    shutdown: &CancellationToken,
+) {
+    let term = shutdown.child_token();
+    let leader = Leader {
+        state: state.clone(),
+        interval,
+        autoscaler: Autoscaler::default(),
+    };
+    let deciding = tokio::spawn(run_periodically(leader, Arc::default(), term.clone()));
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            () = tokio::time::sleep(PULSE) => {}
+        }
+        match tokio::time::timeout(PULSE_TIMEOUT, leadership.check()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "lost the connection that holds the lead");
+                break;
+            }
+            Err(_) => {
+                tracing::warn!("the connection that holds the lead does not answer");
+                break;
+            }
+        }
+    }
+    term.cancel();
+    if let Err(error) = deciding.await {
+        tracing::error!(%error, "the autoscaler panicked");
+    }
+    if shutdown.is_cancelled()
+        && let Err(error) = leadership.resign().await
+    {
+        tracing::debug!(%error, "the lead was gone already");
+    }
+}
+
+/// The API that decides.
+struct Leader {
+    state: ApiState,
+    interval: Duration,
+    autoscaler: Autoscaler,
+}
+
+impl Periodic for Leader {
+    const NAME: &'static str = "autoscaler";
+
+    async fn run_once(&mut self) -> anyhow::Result<Next> {
+        let next = Ok(Next::After(self.interval));
+        let pool = &self.state.pool;
+        let settings = bounded(autoscaler::settings(pool)).await?;
+        if !settings.enabled {
+            self.autoscaler = Autoscaler::default();
+            return next;
+        }
+        let Some(desired) = self.state.fleet.desired().await else {
+            return next;
+        };
+        let seen = bounded(autoscaler::observe(pool, desired, settings.target_seconds)).await?;
+        let decision = self.autoscaler.decide(&settings, &seen);
+        let outcome = self.carry_out(&settings, &decision).await;
+        let recorded = bounded(autoscaler::record(
+            pool,
+            &decision,
+            &seen,
+            settings.dry_run,
+            &outcome,
+        ));
+        if recorded.await? {
+            let (from, to, reason) = (decision.from, decision.to, decision.reason);
+            tracing::info!(workers.from = from, workers.to = to, %reason, ?outcome, "decided");
+        }
+        next
+    }
+}
+
+impl Leader {
+    async fn carry_out(&self, settings: &Settings, decision: &Decision) -> Outcome {
+        if !decision.is_change() || settings.dry_run {
+            return Outcome::Kept;
+        }
+        match scale(&self.state, decision.to).await {
+            Ok(Some(_)) => Outcome::Applied,
+            Ok(None) => Outcome::Kept,
+            Err(error) => Outcome::Failed(error.to_string()),
+        }
+    }
+}
+
+/// The door through which the autoscaler scales. Nothing if somebody has scaled by hand since it looked.
+async fn scale(state: &ApiState, count: u32) -> Result<Option<ScaleOutcome>, ApiError> {
+    let settings = bounded(autoscaler::settings(&state.pool)).await?;
+    if settings.pinned || !settings.enabled {
+        return Ok(None);
+    }
+    let loads = loads(state).await?;
+    let scaled = state.fleet.scale(count, &loads).await;
+    scaled.map(Some).map_err(refusal)
+}
+
+/// Somebody has scaled, killed or drained: the autoscaler leaves the fleet as it is until that is released.
+pub(crate) async fn pin(state: &ApiState) {
+    match bounded(autoscaler::pin(&state.pool)).await {
+        Ok(true) => tracing::info!("the fleet was changed by hand: the autoscaler is pinned"),
+        Ok(false) => {}
+        Err(error) => {
+            tracing::warn!(%error, "the fleet was changed by hand, and the autoscaler was not told");
+        }
+    }
+}
