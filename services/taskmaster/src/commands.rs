@@ -3,6 +3,7 @@
 pub(crate) mod cancel;
 pub(crate) mod chaos;
 pub(crate) mod doctor;
+mod fleet_args;
 pub(crate) mod kill;
 pub(crate) mod logs;
 pub(crate) mod retry;

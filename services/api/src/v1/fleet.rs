@@ -10,6 +10,7 @@ use crate::ApiState;
 use crate::caller::Caller;
 use crate::error::ApiError;
 use crate::query::Parameters;
+use crate::seed::fleet::refusal;
 
 /// Who starts and stops workers.
 #[derive(Debug, Serialize, ToSchema)]
@@ -18,6 +19,10 @@ use crate::query::Parameters;
 enum Kind {
     /// This process: they are its children.
     Processes,
+    /// This API, as the containers of a Compose service.
+    Docker,
+    /// This API, as the tasks of a Swarm service.
+    Swarm,
     /// Not this API.
     None,
 }
@@ -48,11 +53,13 @@ pub(crate) async fn get(
     parameters.finish()?;
     let kind = match state.fleet.kind() {
         FleetKind::Processes => Kind::Processes,
+        FleetKind::Docker => Kind::Docker,
+        FleetKind::Swarm => Kind::Swarm,
         FleetKind::None => Kind::None,
     };
     Ok(Json(Fleet {
         kind,
-        desired: state.fleet.desired().await,
+        desired: state.fleet.desired().await.map_err(refusal)?,
         min: MIN_WORKERS,
         max: MAX_WORKERS,
     }))
