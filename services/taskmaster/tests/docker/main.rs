@@ -5,6 +5,10 @@
 
 mod compose;
 mod engine;
+mod fleet;
+mod harm;
 mod image;
 mod isolation;
+mod load;
 mod project;
+mod swarm;
