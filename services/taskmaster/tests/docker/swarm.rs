@@ -44,7 +44,8 @@ impl Swarm {
         ])
         .await?;
         docker(&["swarm", "init", "--advertise-addr", &address]).await?;
-        docker(&["node", "update", "--label-add", "taskmaster.data=true", "self"]).await?;
+        let node = docker(&["info", "--format", "{{.Swarm.NodeID}}"]).await?;
+        docker(&["node", "update", "--label-add", "taskmaster.data=true", &node]).await?;
         swarm.join(&address).await?;
 
         let mut deploy = client(&["stack", "deploy", "--compose-file", "deploy/stack.yml"])?;
