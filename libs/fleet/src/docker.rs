@@ -289,38 +289,23 @@ impl DockerFleet {
         steps: &Steps,
     ) -> Result<(), EngineError> {
         let engine = self.inner.known_engine()?;
-        let stop = async || match order {
-            Order::Drain => engine.stop(&container.id, None).await,
-            Order::Kill => {
-                match engine.terminate(&container.id).await {
-                    Ok(()) | Err(EngineError::Conflict) => {}
-                    Err(error) => return Err(error),
-                }
-                if engine.stopped_within(&container.id, KILL_GRACE).await {
-                    // Also told to the engine as meant, so that no restart policy undoes it.
-                    return engine.stop(&container.id, Some(Duration::ZERO)).await;
-                }
-                engine.stop(&container.id, Some(HAND_BACK)).await
-            }
-        };
-        match again_while_away(stop).await {
+        match again_while_away(|| stop(engine, container, order)).await {
             Ok(()) => tell(steps, &container.name, StepKind::Stopped),
             Err(EngineError::Gone) => {}
             Err(error) => return Err(error),
         }
         // One at a time, or two could each take the other for the one that stays.
         let _held = self.inner.removing.lock().await;
-        if again_while_away(async || engine.list().await).await?.len() <= 1 {
+        if again_while_away(|| engine.list()).await?.len() <= 1 {
             // New workers are made like another: without any there could be none again.
             tracing::info!(container.name = %container.name, "stopped, and kept as the model for the next one");
             return Ok(());
         }
-        again_while_away(async || match engine.remove(&container.id).await {
-            // Somebody else is removing it.
-            Err(EngineError::Conflict) => Ok(()),
-            removed => removed,
-        })
-        .await?;
+        match again_while_away(|| engine.remove(&container.id)).await {
+            // Or somebody else is removing it.
+            Ok(()) | Err(EngineError::Conflict) => {}
+            Err(error) => return Err(error),
+        }
         tell(steps, &container.name, StepKind::Removed);
         Ok(())
     }
@@ -483,10 +468,29 @@ impl From<EngineError> for FleetError {
     }
 }
 
+/// Stops a container as it was told to go.
+async fn stop(engine: &Engine, container: &Container, order: Order) -> Result<(), EngineError> {
+    if order == Order::Drain {
+        return engine.stop(&container.id, None).await;
+    }
+    match engine.terminate(&container.id).await {
+        Ok(()) | Err(EngineError::Conflict) => {}
+        Err(error) => return Err(error),
+    }
+    let grace = if engine.stopped_within(&container.id, KILL_GRACE).await {
+        // Told to the engine all the same, or its restart policy undoes it.
+        Duration::ZERO
+    } else {
+        HAND_BACK
+    };
+    engine.stop(&container.id, Some(grace)).await
+}
+
 /// The engine may be restarted while workers drain.
-async fn again_while_away<T>(
-    ask: impl AsyncFn() -> Result<T, EngineError>,
-) -> Result<T, EngineError> {
+async fn again_while_away<T, Asked>(ask: impl Fn() -> Asked) -> Result<T, EngineError>
+where
+    Asked: Future<Output = Result<T, EngineError>>,
+{
     for _ in 1..AWAY_TRIES {
         match ask().await {
             Err(EngineError::Away) => sleep(AWAY_PAUSE).await,

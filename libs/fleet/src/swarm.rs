@@ -186,12 +186,7 @@ impl SwarmFleet {
 const POLL: Duration = Duration::from_millis(100);
 
 /// Tells of the end of those that go.
-async fn see_off(
-    manager: Arc<Manager>,
-    service: String,
-    mut going: HashSet<String>,
-    steps: Steps,
-) {
+async fn see_off(manager: Arc<Manager>, service: String, mut going: HashSet<String>, steps: Steps) {
     while !going.is_empty() {
         sleep(PAUSE).await;
         let tasks = match manager.tasks().await {

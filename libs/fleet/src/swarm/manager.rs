@@ -88,13 +88,13 @@ impl Manager {
         let wanted = |service: &Service| {
             service.name() == format!("{}_{}", service.stack(), self.config.service)
         };
-        let mut services: Vec<Service> =
-            services.into_iter().map(Service).filter(wanted).collect();
+        let mut services: Vec<Service> = services.into_iter().map(Service).filter(wanted).collect();
         let found = services.len();
         match services.pop() {
             Some(service) if found == 1 => Ok(service),
             Some(_) => {
-                let advice = "several stacks have such a service: set --compose-project to the name of ours";
+                let advice =
+                    "several stacks have such a service: set --compose-project to the name of ours";
                 Err(SwarmError::Refused(advice.into()))
             }
             None => {
@@ -175,9 +175,7 @@ impl Manager {
     }
 }
 
-async fn look<T>(
-    asking: impl Future<Output = Result<T, BollardError>>,
-) -> Result<T, SwarmError> {
+async fn look<T>(asking: impl Future<Output = Result<T, BollardError>>) -> Result<T, SwarmError> {
     match timeout(PATIENCE, asking).await {
         Ok(answer) => answer.map_err(|error| translate(&error)),
         Err(_) => Err(SwarmError::Away),

@@ -6,7 +6,10 @@ use crate::{FleetNode, FleetWorkerState};
 
 /// Whether Swarm wants it to run.
 pub(super) fn is_wanted(task: &Task) -> bool {
-    matches!(task.desired_state, Some(TaskState::RUNNING | TaskState::READY))
+    matches!(
+        task.desired_state,
+        Some(TaskState::RUNNING | TaskState::READY)
+    )
 }
 
 /// Whether there is no process of it.
@@ -54,7 +57,8 @@ pub(super) fn placed(node: &Node, workers: usize) -> FleetNode {
     let state = node.status.as_ref().and_then(|status| status.state);
     FleetNode {
         name: name.or_else(|| node.id.clone()).unwrap_or_default(),
-        availability: availability.map_or_else(String::new, |availability| availability.to_string()),
+        availability: availability
+            .map_or_else(String::new, |availability| availability.to_string()),
         state: state.map_or_else(String::new, |state| state.to_string()),
         workers: u32::try_from(workers).unwrap_or(u32::MAX),
     }

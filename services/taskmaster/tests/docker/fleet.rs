@@ -46,7 +46,9 @@ async fn takes_turns(project: &Project) -> Result<()> {
     load::during(project.api(), async {
         let answer = scale(project, 6).await?;
         ensure!(
-            answer["started"].as_array().is_some_and(|started| started.len() == 3),
+            answer["started"]
+                .as_array()
+                .is_some_and(|started| started.len() == 3),
             "{answer}"
         );
         until_numbers(project, &[1, 2, 3, 4, 5, 6]).await?;
@@ -64,8 +66,7 @@ async fn takes_turns(project: &Project) -> Result<()> {
             .await?;
         ensure!(compose_counts(project).await? == 2);
 
-        let workers: Vec<&Container> =
-            left.iter().filter(|one| one.service == "worker").collect();
+        let workers: Vec<&Container> = left.iter().filter(|one| one.service == "worker").collect();
         let (kept, killed) = (workers[0].clone(), workers[1].name.clone());
         let (status, answer) = project
             .api()
@@ -117,7 +118,11 @@ async fn normalised(container: &Container) -> Result<Value> {
         "{labels}"
     );
     let mut networks = inspection["NetworkSettings"]["Networks"].clone();
-    for endpoint in networks.as_object_mut().context("no networks")?.values_mut() {
+    for endpoint in networks
+        .as_object_mut()
+        .context("no networks")?
+        .values_mut()
+    {
         for address in ["EndpointID", "IPAddress", "MacAddress"] {
             endpoint[address].take();
         }
@@ -141,7 +146,10 @@ async fn a_container_that_the_api_made_is_as_compose_makes_them() -> Result<()> 
         Project::run(compose, &[], 1, async |project| {
             scale(project, 2).await?;
             let workers = until_numbers(project, &[1, 2]).await?;
-            let (theirs, ours) = (normalised(&workers[0]).await?, normalised(&workers[1]).await?);
+            let (theirs, ours) = (
+                normalised(&workers[0]).await?,
+                normalised(&workers[1]).await?,
+            );
             ensure!(theirs == ours, "{compose:?}:\n{theirs:#}\n{ours:#}");
             Ok(())
         })
@@ -168,7 +176,9 @@ async fn everything() -> Result<String> {
 async fn nothing_but_a_worker_of_this_project_can_be_killed() -> Result<()> {
     Project::run(Compose::V1, &[], 1, async |project| {
         let foreign = Project::new(Compose::V1, &[])?;
-        foreign.compose(&["up", "-d", "--no-build", "postgres"]).await?;
+        foreign
+            .compose(&["up", "-d", "--no-build", "postgres"])
+            .await?;
         let foreigner = foreign.service("postgres").await?.remove(0);
         let postgres = project.service("postgres").await?.remove(0);
         let before = everything().await?;
@@ -188,7 +198,13 @@ async fn nothing_but_a_worker_of_this_project_can_be_killed() -> Result<()> {
                 .await?;
             ensure!((400..500).contains(&status), "{name}: {status}: {answer}");
         }
-        for count in [json!(0), json!(51), json!(-1), json!("3; reboot"), json!(null)] {
+        for count in [
+            json!(0),
+            json!(51),
+            json!(-1),
+            json!("3; reboot"),
+            json!(null),
+        ] {
             let (status, answer) = project
                 .api()
                 .post("/api/workers/scale", &json!({"count": count}))
@@ -212,7 +228,9 @@ async fn the_last_one_is_stopped_and_started_again() -> Result<()> {
         ensure!(status == 200, "{status}: {answer}");
         project
             .until("it has stopped", |containers| {
-                containers.iter().any(|one| one.id == worker.id && one.state == "exited")
+                containers
+                    .iter()
+                    .any(|one| one.id == worker.id && one.state == "exited")
             })
             .await?;
         let answer = scale(project, 1).await?;
@@ -238,7 +256,11 @@ async fn timed(project: &Project, grow: impl Future<Output = Result<()>>) -> Res
     scale(project, 2).await?;
     project
         .until("2 workers are left", |containers| {
-            containers.iter().filter(|one| one.service == "worker").count() == 2
+            containers
+                .iter()
+                .filter(|one| one.service == "worker")
+                .count()
+                == 2
         })
         .await?;
     Ok(took)

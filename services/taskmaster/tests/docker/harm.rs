@@ -35,7 +35,11 @@ async fn works_again(project: &Project, after: &str) -> Result<()> {
             return Ok(Err("the API does not tell".to_owned()));
         };
         let before = *before.get_or_insert(now);
-        Ok(if now > before { Ok(()) } else { Err(format!("{now} are completed")) })
+        Ok(if now > before {
+            Ok(())
+        } else {
+            Err(format!("{now} are completed"))
+        })
     })
     .await
 }

@@ -20,10 +20,7 @@ fn task(number: usize) -> Value {
 ///
 /// # Errors
 /// When the change fails, a submission is refused, or a task did not complete.
-pub(crate) async fn during<T>(
-    api: &Api,
-    change: impl Future<Output = Result<T>>,
-) -> Result<T> {
+pub(crate) async fn during<T>(api: &Api, change: impl Future<Output = Result<T>>) -> Result<T> {
     let over = AtomicBool::new(false);
     let load = async {
         let mut ids = Vec::new();
@@ -59,7 +56,11 @@ pub(crate) async fn all_completed(api: &Api, ids: &[String]) -> Result<()> {
         let task = eventually("the task has ended", async || {
             let task = api.task(id).await?;
             let ended = task["status"] == "completed" || task["status"] == "failed";
-            Ok(if ended { Ok(task) } else { Err(task.to_string()) })
+            Ok(if ended {
+                Ok(task)
+            } else {
+                Err(task.to_string())
+            })
         })
         .await?;
         ensure!(task["status"] == "completed", "{task}");

@@ -45,7 +45,14 @@ impl Swarm {
         .await?;
         docker(&["swarm", "init", "--advertise-addr", &address]).await?;
         let node = docker(&["info", "--format", "{{.Swarm.NodeID}}"]).await?;
-        docker(&["node", "update", "--label-add", "taskmaster.data=true", &node]).await?;
+        docker(&[
+            "node",
+            "update",
+            "--label-add",
+            "taskmaster.data=true",
+            &node,
+        ])
+        .await?;
         swarm.join(&address).await?;
 
         let mut deploy = client(&["stack", "deploy", "--compose-file", "deploy/stack.yml"])?;
@@ -76,7 +83,10 @@ impl Swarm {
         let mut stdin = build.stdin.take().context("no standard input")?;
         stdin.write_all(MACHINE.as_bytes()).await?;
         drop(stdin);
-        ensure!(build.wait().await?.success(), "the machine's image was not built");
+        ensure!(
+            build.wait().await?.success(),
+            "the machine's image was not built"
+        );
         docker(&[
             "run",
             "--detach",
@@ -186,7 +196,9 @@ async fn scaled_and_drained(swarm: &Swarm) -> Result<()> {
     load::during(&swarm.api, async {
         let answer = swarm.scale(5).await?;
         ensure!(
-            answer["started"].as_array().is_some_and(|started| started.len() == 3),
+            answer["started"]
+                .as_array()
+                .is_some_and(|started| started.len() == 3),
             "{answer}"
         );
         let five = swarm.tasks().await?;
@@ -196,7 +208,9 @@ async fn scaled_and_drained(swarm: &Swarm) -> Result<()> {
         );
         let answer = swarm.scale(1).await?;
         ensure!(
-            answer["draining"].as_array().is_some_and(|draining| draining.len() == 4),
+            answer["draining"]
+                .as_array()
+                .is_some_and(|draining| draining.len() == 4),
             "{answer}"
         );
         swarm.scale(4).await.map(drop)
@@ -211,7 +225,10 @@ async fn scaled_and_drained(swarm: &Swarm) -> Result<()> {
         .iter()
         .filter(|member| member["node"] == swarm.machine)
         .collect();
-    ensure!(!there.is_empty(), "no worker is on the second machine: {fleet}");
+    ensure!(
+        !there.is_empty(),
+        "no worker is on the second machine: {fleet}"
+    );
 
     // More than all workers run at once, so that each worker has some.
     let tasks: Vec<Value> = (0..64)
