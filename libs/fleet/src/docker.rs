@@ -178,12 +178,14 @@ impl DockerFleet {
         let template = template(containers).ok_or(FleetError::NoTemplate)?;
         let engine = self.inner.engine().await?;
         let inspection = engine.inspect(&template.id).await?;
-        let startable: Vec<&Container> = {
+        let startable: Vec<(String, String)> = {
             let leaving = self.inner.leaving();
             let fits = |container: &&Container| {
                 container.can_start_like(template) && !leaving.contains(&container.id)
             };
-            containers.iter().filter(fits).take(missing).collect()
+            let startable = containers.iter().filter(fits).take(missing);
+            let named = startable.map(|container| (container.name.clone(), container.id.clone()));
+            named.collect()
         };
         let new = missing - startable.len();
         if new > 0 {
@@ -191,23 +193,21 @@ impl DockerFleet {
             spec::like(&inspection, &template.image, 1)
                 .map_err(|reason| FleetError::Refused(reason.to_string()))?;
         }
-        let number = AtomicU32::new(next_number(containers));
+        let maker = &Maker {
+            engine,
+            inspection: &inspection,
+            image: &template.image,
+            number: AtomicU32::new(next_number(containers)),
+            steps,
+        };
         let starts = startable.into_iter().map(Some);
-        let makes = std::iter::repeat_n(None, new);
-        let done: Vec<Result<String, ScaleFailure>> = stream::iter(starts.chain(makes))
-            .map(|existing| {
-                let maker = Maker {
-                    engine,
-                    inspection: &inspection,
-                    image: &template.image,
-                    number: &number,
-                    steps,
-                };
-                async move {
-                    match existing {
-                        Some(container) => maker.start(&container.name, &container.id).await,
-                        None => maker.make().await,
-                    }
+        let jobs: Vec<Option<(String, String)>> =
+            starts.chain(std::iter::repeat_n(None, new)).collect();
+        let done: Vec<Result<String, ScaleFailure>> = stream::iter(jobs)
+            .map(|existing| async move {
+                match existing {
+                    Some((name, id)) => maker.start(&name, &id).await,
+                    None => maker.make().await,
                 }
             })
             .buffer_unordered(AT_ONCE)
@@ -317,7 +317,7 @@ struct Maker<'a> {
     inspection: &'a Value,
     image: &'a str,
     /// The next one that nobody has, as far as we know.
-    number: &'a AtomicU32,
+    number: AtomicU32,
     steps: &'a Steps,
 }
 

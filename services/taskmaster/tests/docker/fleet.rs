@@ -114,7 +114,7 @@ async fn normalised(container: &Container) -> Result<Value> {
     let inspection = inspection[0].take();
     let labels = &inspection["Config"]["Labels"];
     ensure!(
-        labels["com.docker.compose.container-number"] == container.number.to_string(),
+        labels["com.docker.compose.container-number"] == json!(container.number.to_string()),
         "{labels}"
     );
     let mut networks = inspection["NetworkSettings"]["Networks"].clone();
