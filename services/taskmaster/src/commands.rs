@@ -3,6 +3,7 @@
 pub(crate) mod cancel;
 pub(crate) mod chaos;
 pub(crate) mod doctor;
+pub(crate) mod healthcheck;
 pub(crate) mod kill;
 pub(crate) mod logs;
 pub(crate) mod retry;

@@ -8,6 +8,7 @@ mod deadlines;
 mod doctor;
 mod drain;
 mod exhausted;
+mod healthcheck;
 mod lifecycle;
 mod message_ids;
 mod oom;
