@@ -7,4 +7,5 @@ mod compose;
 mod engine;
 mod image;
 mod isolation;
+mod layers;
 mod project;

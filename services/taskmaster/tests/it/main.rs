@@ -7,6 +7,7 @@ mod coordinators;
 mod deadlines;
 mod doctor;
 mod drain;
+mod env_file;
 mod exhausted;
 mod healthcheck;
 mod lifecycle;
