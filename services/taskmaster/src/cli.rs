@@ -4,7 +4,8 @@ use clap::{Parser, Subcommand};
 use reqwest::Url;
 
 use crate::commands::{
-    cancel, chaos, doctor, kill, logs, retry, scale, services, stats, submit, task, tasks, workers,
+    cancel, chaos, doctor, healthcheck, kill, logs, retry, scale, services, stats, submit, task,
+    tasks, workers,
 };
 use crate::up;
 
@@ -42,6 +43,7 @@ pub(crate) enum Command {
     Worker(services::Worker),
     Migrate(services::Migrate),
     Doctor(doctor::Args),
+    Healthcheck(healthcheck::Args),
     Chaos(chaos::Args),
 }
 

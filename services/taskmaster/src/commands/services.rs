@@ -7,7 +7,12 @@ use anyhow::{Context, anyhow, bail};
 use rustix::process::getppid;
 use taskmaster_api::ApiConfig;
 use taskmaster_coordinator::CoordinatorConfig;
+<<<<<<< HEAD
 use taskmaster_runtime::{LogFormat, Shutdown, init_tracing};
+=======
+use taskmaster_fleet::Fleet;
+use taskmaster_runtime::{LogFormat, Shutdown, init_tracing, keep_alive_file};
+>>>>>>> five-A
 use taskmaster_store::StoreConfig;
 use taskmaster_worker::{GuardProgram, WorkerConfig};
 use tokio::signal::unix::{SignalKind, signal};
@@ -145,8 +150,10 @@ pub(crate) async fn migrate(store: &StoreConfig) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What asks a service to stop: signals, and the end of the process that started it, if it is to end with that.
+/// What asks a service to stop: signals, and the end of the process that started it, if it is to end with that. From now
+/// on it also shows that it lives, where somebody wants to know.
 fn shutdown() -> anyhow::Result<Shutdown> {
+    keep_alive_file();
     let shutdown = Shutdown::on_signals()?;
     if let Ok(parent) = std::env::var(PARENT_PID) {
         end_with(&parent, &shutdown)?;

@@ -9,6 +9,7 @@ mod fleet;
 mod harm;
 mod image;
 mod isolation;
+mod layers;
 mod load;
 mod project;
 mod swarm;
