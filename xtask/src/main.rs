@@ -8,6 +8,8 @@
 )]
 
 mod client;
+mod engine;
+mod images;
 mod openapi;
 mod prepare;
 mod process;
@@ -41,6 +43,10 @@ enum Command {
     Test(test::Arguments),
     /// Regenerate the committed .sqlx/: what the compiler checks the queries against.
     Prepare(prepare::Arguments),
+    /// Pull the images that ours begins with, or make stand-ins where nothing can be pulled.
+    Images,
+    /// Run a command with a Docker engine, or only the engine: one of our own if none answers.
+    Engine(engine::Arguments),
     /// Set up, build, and run `taskmaster chaos` with the arguments given.
     Chaos(up::Arguments),
     /// Measure how soon a task starts on an idle system, on an optimised build.
@@ -78,6 +84,11 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
                 "latency",
             ]))?;
         }
+        Command::Images => {
+            setup::run(setup::Purpose::Test)?;
+            images::run_images()?;
+        }
+        Command::Engine(arguments) => engine::run_engine(&arguments)?,
         Command::Openapi => openapi::run_openapi()?,
     }
     Ok(ExitCode::SUCCESS)

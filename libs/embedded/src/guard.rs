@@ -51,8 +51,9 @@ impl Guard {
         }
     }
 
-    /// A command that becomes `program`, and gets `signal` when we die.
-    pub(crate) fn command(&self, signal: Signal, program: &Path) -> Command {
+    /// A command that becomes `program`, and gets `signal` when we die: more exactly, when the thread ends that starts it.
+    #[must_use]
+    pub fn command(&self, signal: Signal, program: &Path) -> Command {
         let mut command = match self {
             Self::Executable { program, args } => {
                 let mut command = Command::new(program);

@@ -25,6 +25,17 @@ pub enum FleetError {
     /// Everything stops; no worker is started any more.
     #[error("the fleet is shutting down")]
     ShuttingDown,
+    /// The engine does not answer; nothing was changed.
+    #[error("the Docker engine does not answer; nothing was changed")]
+    EngineAway,
+    /// Where there is no container, there is none that another could be made like.
+    #[error(
+        "there is no worker that another one could be made like: `docker compose up -d --scale worker=1` makes the first"
+    )]
+    NoTemplate,
+    /// The containers, or the engine, do not allow it. The words are fit for a caller.
+    #[error("{0}")]
+    Refused(String),
     /// A worker could not be started.
     #[error("starting {name}: {source}")]
     Io {

@@ -12,11 +12,12 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    FleetError, FleetWorker, FleetWorkerState, MAX_WORKERS, ScaleOutcome, scaling::pick_to_drain,
+    FleetError, FleetWorker, FleetWorkerState, MAX_WORKERS, ScaleOutcome, StepKind, Steps,
+    scaling::pick_to_drain, steps::tell,
 };
 use member::{Member, Order};
 
@@ -100,7 +101,8 @@ impl ProcessFleet {
                 tasks: TaskTracker::new(),
             }),
         };
-        match fleet.scale(count, &HashMap::new()).await {
+        let (steps, _) = mpsc::unbounded_channel();
+        match fleet.scale(count, &HashMap::new(), &steps).await {
             Ok(_) => Ok(fleet),
             Err(error) => {
                 fleet.shutdown().await;
@@ -129,6 +131,7 @@ impl ProcessFleet {
         &self,
         count: u32,
         loads: &HashMap<String, u32>,
+        steps: &Steps,
     ) -> Result<ScaleOutcome, FleetError> {
         let mut state = self.inner.state();
         if state.closed {
@@ -151,6 +154,7 @@ impl ProcessFleet {
             if outcome.draining.contains(&member.name) {
                 tracing::info!(worker.name = %member.name, "draining");
                 member.order(Order::Drain);
+                member.tell_until_its_end(steps);
             }
         }
         state.desired = count.min(u32::try_from(staying.len()).unwrap_or(u32::MAX));
@@ -160,6 +164,7 @@ impl ProcessFleet {
             match Member::start(&self.inner, number.unwrap_or(u32::MAX)) {
                 Ok(member) => {
                     outcome.started.push(member.name.clone());
+                    tell(steps, &member.name, StepKind::Started);
                     state.members.insert(member.number, member);
                     state.desired += 1;
                 }
@@ -175,17 +180,21 @@ impl ProcessFleet {
 
     /// Stops one worker: SIGTERM, on which it drains (one that drains already stops at once); another SIGTERM after 10 s, on
     /// which it stops at once and hands back; after 5 s more SIGKILL to its process group.
-    pub(crate) async fn kill(&self, name: &str) -> Result<(), FleetError> {
-        self.tell(name, Order::Kill)
+    ///
+    /// # Errors
+    ///
+    /// [`FleetError::UnknownWorker`].
+    pub async fn kill(&self, name: &str, steps: &Steps) -> Result<(), FleetError> {
+        self.send_off(name, Order::Kill, steps)
     }
 
     /// Drains one worker: SIGTERM, and the fleet's grace period. One that goes already goes on as it was told.
-    pub(crate) async fn drain(&self, name: &str) -> Result<(), FleetError> {
-        self.tell(name, Order::Drain)
+    pub(crate) async fn drain(&self, name: &str, steps: &Steps) -> Result<(), FleetError> {
+        self.send_off(name, Order::Drain, steps)
     }
 
     /// Tells one worker to go; the fleet is smaller by it from now on.
-    fn tell(&self, name: &str, order: Order) -> Result<(), FleetError> {
+    fn send_off(&self, name: &str, order: Order, steps: &Steps) -> Result<(), FleetError> {
         let mut state = self.inner.state();
         let Some(member) = state
             .members
@@ -197,6 +206,7 @@ impl ProcessFleet {
         tracing::info!(worker.name = %member.name, ?order, "told to go");
         let counted = member.stays();
         member.order(order);
+        member.tell_until_its_end(steps);
         if counted {
             state.desired = state.desired.saturating_sub(1);
         }
@@ -240,6 +250,9 @@ impl Inner {
     fn remove(&self, number: u32) {
         let mut state = self.state();
         let left = state.members.remove(&number);
+        if let Some(member) = &left {
+            member.tell_of_its_end();
+        }
         if left.is_some_and(|member| member.stays()) {
             state.desired = state.desired.saturating_sub(1);
         }
@@ -252,7 +265,9 @@ impl Inner {
             .values()
             .map(|member| FleetWorker {
                 name: member.name.clone(),
+                host: None,
                 pid: member.pid,
+                node: None,
                 state: match (member.stays(), member.pid) {
                     (false, _) => FleetWorkerState::Draining,
                     (true, Some(_)) => FleetWorkerState::Running,

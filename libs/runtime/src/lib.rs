@@ -1,11 +1,13 @@
 //! What every service shares: how it stops, how a periodic service loops, how it waits before it tries again,
-//! how it logs. Nothing of the domain.
+//! how it logs, how it shows that it lives. Nothing of the domain.
 
+mod alive;
 mod backoff;
 mod periodic;
 mod shutdown;
 mod telemetry;
 
+pub use alive::{ALIVE_FILE, keep_alive_file, last_alive};
 pub use backoff::Backoff;
 pub use periodic::{Next, Periodic, run_periodically};
 pub use shutdown::Shutdown;

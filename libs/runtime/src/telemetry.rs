@@ -2,7 +2,10 @@
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, fmt};
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -19,14 +22,23 @@ pub enum LogFormat {
 pub fn init_tracing(format: LogFormat) {
     let filter = EnvFilter::try_from_env("TASKMASTER_LOG")
         .unwrap_or_else(|_| EnvFilter::new("info,lapin=off,sqlx=off"));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
-    let set = match format {
-        LogFormat::Text => builder.try_init(),
-        LogFormat::Json => builder.json().try_init(),
+    let lines = match format {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.json().boxed(),
     };
+    let set = tracing_subscriber::registry()
+        .with(lines)
+        .with(filter)
+        .with(filter_fn(|metadata| !tells_secrets(metadata.target())))
+        .try_init();
     // Already set: the one who came first decides.
     drop(set);
+}
+
+/// bollard logs what it sends and gets: containers, with their environment. Whatever filter was asked for.
+fn tells_secrets(target: &str) -> bool {
+    target == "bollard" || target.starts_with("bollard::")
 }

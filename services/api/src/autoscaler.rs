@@ -10,6 +10,7 @@ use taskmaster_runtime::{Backoff, Next, Periodic, run_periodically};
 use taskmaster_store::autoscaler::{self, Outcome};
 use taskmaster_store::leadership::{Candidate, Leadership, Office};
 use taskmaster_store::{StoreConfig, bounded};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::ApiState;
@@ -128,7 +129,7 @@ impl Periodic for Leader {
             self.autoscaler = Autoscaler::default();
             return next;
         }
-        let Some(desired) = self.state.fleet.desired().await else {
+        let Some(desired) = self.state.fleet.desired().await? else {
             return next;
         };
         let seen = bounded(autoscaler::observe(pool, desired, settings.target_seconds)).await?;
@@ -155,10 +156,21 @@ impl Leader {
             return Outcome::Kept;
         }
         match scale(&self.state, decision.to).await {
-            Ok(Some(_)) => Outcome::Applied,
+            Ok(Some(scaled)) => outcome(&scaled),
             Ok(None) => Outcome::Kept,
             Err(error) => Outcome::Failed(error.to_string()),
         }
+    }
+}
+
+/// Applied if something was done; what was not is done at one of the next looks.
+fn outcome(scaled: &ScaleOutcome) -> Outcome {
+    let nothing = scaled.started.is_empty() && scaled.draining.is_empty();
+    match scaled.failed.first() {
+        Some(failure) if nothing => {
+            Outcome::Failed(format!("{}: {}", failure.name, failure.reason))
+        }
+        _ => Outcome::Applied,
     }
 }
 
@@ -169,7 +181,8 @@ async fn scale(state: &ApiState, count: u32) -> Result<Option<ScaleOutcome>, Api
         return Ok(None);
     }
     let loads = loads(state).await?;
-    let scaled = state.fleet.scale(count, &loads).await;
+    let (steps, _) = mpsc::unbounded_channel();
+    let scaled = state.fleet.scale(count, &loads, steps).await;
     scaled.map(Some).map_err(refusal)
 }
 

@@ -4,8 +4,8 @@ use clap::{Parser, Subcommand};
 use reqwest::Url;
 
 use crate::commands::{
-    autoscale, cancel, chaos, doctor, kill, logs, retry, scale, services, stats, submit, task,
-    tasks, workers,
+    autoscale, cancel, chaos, doctor, healthcheck, kill, logs, retry, scale, services, stats,
+    submit, task, tasks, workers,
 };
 use crate::up;
 
@@ -44,6 +44,7 @@ pub(crate) enum Command {
     Worker(services::Worker),
     Migrate(services::Migrate),
     Doctor(doctor::Args),
+    Healthcheck(healthcheck::Args),
     Chaos(chaos::Args),
 }
 

@@ -4,6 +4,8 @@ pub(crate) mod autoscale;
 pub(crate) mod cancel;
 pub(crate) mod chaos;
 pub(crate) mod doctor;
+mod fleet_args;
+pub(crate) mod healthcheck;
 pub(crate) mod kill;
 pub(crate) mod logs;
 pub(crate) mod retry;

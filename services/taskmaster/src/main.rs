@@ -61,6 +61,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Worker(args) => args.run().await,
             Command::Migrate(args) => args.run().await,
             Command::Doctor(args) => args.run().await,
+            Command::Healthcheck(args) => args.run().await,
             Command::Chaos(args) => args.run().await,
         }
     })

@@ -27,4 +27,7 @@ if [ -d /run/systemd/system ]; then
     case " $* " in
     *' rabbitmq-server '*) systemctl disable --quiet rabbitmq-server ;;
     esac
+    case " $* " in
+    *' docker.io '*) systemctl disable --quiet docker.service docker.socket containerd.service ;;
+    esac
 fi

@@ -4,6 +4,7 @@ pub(crate) mod apt;
 pub(crate) mod cargo_tools;
 pub(crate) mod node;
 pub(crate) mod tools;
+pub(crate) mod wheel;
 
 use anyhow::{Result, bail};
 

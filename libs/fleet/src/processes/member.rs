@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::{Inner, Output, ProcessFleetConfig, backoff::Backoff};
-use crate::FleetError;
+use crate::{FleetError, StepKind, Steps, steps::tell};
 
 /// What a killed worker gets for what it runs.
 const KILL_GRACE: Duration = Duration::from_secs(10);
@@ -42,6 +42,8 @@ pub(super) struct Member {
     pub(super) name: String,
     pub(super) pid: Option<u32>,
     order: watch::Sender<Order>,
+    /// Who told it to go, and wants to hear of its end.
+    listeners: Vec<Steps>,
 }
 
 impl Member {
@@ -59,6 +61,7 @@ impl Member {
             name: name.clone(),
             pid: child.id(),
             order,
+            listeners: Vec::new(),
         };
         let keeper = Keeper {
             fleet: Arc::clone(fleet),
@@ -82,6 +85,18 @@ impl Member {
             *last = order.max(*last);
             raised
         });
+    }
+
+    /// Tells that it was told to go, and of its end when it comes.
+    pub(super) fn tell_until_its_end(&mut self, steps: &Steps) {
+        tell(steps, &self.name, StepKind::Draining);
+        self.listeners.push(steps.clone());
+    }
+
+    pub(super) fn tell_of_its_end(&self) {
+        for steps in &self.listeners {
+            tell(steps, &self.name, StepKind::Removed);
+        }
     }
 }
 

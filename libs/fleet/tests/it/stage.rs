@@ -10,8 +10,10 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use taskmaster_fleet::{
     Fleet, FleetError, FleetWorker, FleetWorkerState, Output, ProcessFleet, ProcessFleetConfig,
+    Steps,
 };
 use tempfile::TempDir;
+use tokio::sync::mpsc;
 
 /// A file of the repository, not written by the test: a file that this process has written may be "busy" when it is run,
 /// because another test's fork still holds it open for a moment.
@@ -96,7 +98,7 @@ async fn waited_for(
 ) -> Vec<FleetWorker> {
     match workers {
         Some(workers) => workers,
-        None => panic!("never {what}: {:?}", fleet.workers().await),
+        None => panic!("never {what}: {:?}", fleet.workers().await.unwrap()),
     }
 }
 
@@ -133,4 +135,9 @@ pub(crate) fn alive(pid: u32) -> bool {
 
 pub(crate) fn is_unknown(result: Result<(), FleetError>, name: &str) -> bool {
     matches!(result, Err(FleetError::UnknownWorker(unknown)) if unknown == name)
+}
+
+/// Where steps go that no test looks at.
+pub(crate) fn nobody() -> Steps {
+    mpsc::unbounded_channel().0
 }

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use taskmaster_core::{FieldError, WorkerName};
 use taskmaster_fleet::{FleetError, MAX_WORKERS, MIN_WORKERS, ScaleOutcome};
 use taskmaster_store::{bounded, workers};
+use tokio::sync::mpsc;
 use utoipa::ToSchema;
 
 use crate::ApiState;
@@ -79,8 +80,11 @@ pub(crate) async fn scale(
             ApiError::field("count", message)
         })?;
     let loads = loads(&state).await?;
-    let ScaleOutcome { started, draining } =
-        state.fleet.scale(count, &loads).await.map_err(refusal)?;
+    let (steps, _) = mpsc::unbounded_channel();
+    let scaled = state.fleet.scale(count, &loads, steps).await;
+    let ScaleOutcome {
+        started, draining, ..
+    } = scaled.map_err(refusal)?;
     autoscaler::pin(&state).await;
     let message = format!(
         "scaled to {count}: {} started, {} draining",
@@ -115,7 +119,9 @@ pub(crate) async fn kill(
         .map_err(|error: taskmaster_core::InvalidWorkerName| {
             ApiError::field("name", error.to_string())
         })?;
-    state.fleet.kill(name.as_str()).await.map_err(refusal)?;
+    let (steps, _) = mpsc::unbounded_channel();
+    let killed = state.fleet.kill(name.as_str(), steps).await;
+    killed.map_err(refusal)?;
     autoscaler::pin(&state).await;
     let message = format!("{name} was told to stop");
     let name = name.into();
@@ -165,7 +171,8 @@ pub(crate) fn refusal(error: FleetError) -> ApiError {
             ApiError::NotFound(format!("name: there is no worker {name:?} in this fleet"))
         }
         FleetError::OutOfRange { .. } => ApiError::field("count", error.to_string()),
-        FleetError::ShuttingDown => {
+        FleetError::NoTemplate | FleetError::Refused(_) => ApiError::Conflict(error.to_string()),
+        FleetError::ShuttingDown | FleetError::EngineAway => {
             ApiError::Refused(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
         }
         error => ApiError::Internal(error.into()),

@@ -11,6 +11,7 @@ use crate::ApiState;
 use crate::caller::Caller;
 use crate::error::ApiError;
 use crate::query::Parameters;
+use crate::seed::fleet::refusal;
 
 /// Who starts and stops workers.
 #[derive(Debug, Serialize, ToSchema)]
@@ -19,6 +20,10 @@ use crate::query::Parameters;
 enum Kind {
     /// This process: they are its children.
     Processes,
+    /// This API, as the containers of a Compose service.
+    Docker,
+    /// This API, as the tasks of a Swarm service.
+    Swarm,
     /// Not this API.
     None,
 }
@@ -55,11 +60,13 @@ pub(crate) async fn get(
 pub(super) async fn shown(state: &ApiState) -> Result<Fleet, ApiError> {
     let kind = match state.fleet.kind() {
         FleetKind::Processes => Kind::Processes,
+        FleetKind::Docker => Kind::Docker,
+        FleetKind::Swarm => Kind::Swarm,
         FleetKind::None => Kind::None,
     };
     Ok(Fleet {
         kind,
-        desired: state.fleet.desired().await,
+        desired: state.fleet.desired().await.map_err(refusal)?,
         min: MIN_WORKERS,
         max: MAX_WORKERS,
         autoscaler: autoscaler::shown(state).await?,

@@ -8,6 +8,7 @@ use taskmaster_broker::{WorkerEvent, WorkerMessage};
 use taskmaster_fleet::FleetError;
 use taskmaster_store::bounded;
 use taskmaster_store::workers::{self, Drain, Worker};
+use tokio::sync::mpsc;
 use utoipa::ToSchema;
 
 use crate::ApiState;
@@ -69,7 +70,8 @@ pub(crate) async fn drain(
         }
     };
     // If it is a child of ours, its end must not be taken for a crash. It may have gone just now, of its own accord.
-    match state.fleet.drain(&worker.name).await {
+    let (steps, _) = mpsc::unbounded_channel();
+    match state.fleet.drain(&worker.name, steps).await {
         Ok(()) => autoscaler::pin(&state).await,
         Err(FleetError::UnknownWorker(_) | FleetError::NotAvailable) => {}
         Err(error) => {

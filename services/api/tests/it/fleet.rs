@@ -86,7 +86,11 @@ async fn a_drained_worker_makes_the_fleet_smaller_at_once() {
     let api = TestApi::with_fleet(fleet.clone()).await;
     let path = "/api/v1/workers/worker-1/drain";
     api.ask(path).await.problem(404);
-    assert_eq!(fleet.desired().await, Some(2), "it never came online");
+    assert_eq!(
+        fleet.desired().await.unwrap(),
+        Some(2),
+        "it never came online"
+    );
     for name in ["worker-1", "elsewhere"] {
         StandIn::register(api.pool(), name).await;
     }

@@ -7,12 +7,12 @@ use anyhow::{Context, anyhow, bail};
 use rustix::process::getppid;
 use taskmaster_api::ApiConfig;
 use taskmaster_coordinator::CoordinatorConfig;
-use taskmaster_fleet::Fleet;
-use taskmaster_runtime::{LogFormat, Shutdown, init_tracing};
+use taskmaster_runtime::{LogFormat, Shutdown, init_tracing, keep_alive_file};
 use taskmaster_store::StoreConfig;
 use taskmaster_worker::{GuardProgram, WorkerConfig};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::fleet_args::FleetArgs;
 use crate::WORKER_GUARD;
 use crate::failure::line;
 use crate::output::Terminal;
@@ -33,6 +33,8 @@ pub(crate) struct LogArgs {
 pub(crate) struct Api {
     #[command(flatten)]
     config: ApiConfig,
+    #[command(flatten)]
+    fleet: FleetArgs,
     #[command(flatten)]
     log: LogArgs,
 }
@@ -73,7 +75,7 @@ impl Api {
         init_tracing(self.log.log_format);
         let shutdown = shutdown()?;
         let listener = taskmaster_api::bind(&self.config).await?;
-        let fleet = Arc::new(Fleet::None);
+        let fleet = Arc::new(self.fleet.fleet()?);
         let drain = shutdown.drain.clone();
         until_now(
             shutdown,
@@ -143,8 +145,10 @@ pub(crate) async fn migrate(store: &StoreConfig) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What asks a service to stop: signals, and the end of the process that started it, if it is to end with that.
+/// What asks a service to stop: signals, and the end of the process that started it, if it is to end with that. From now
+/// on it also shows that it lives, where somebody wants to know.
 fn shutdown() -> anyhow::Result<Shutdown> {
+    keep_alive_file();
     let shutdown = Shutdown::on_signals()?;
     if let Ok(parent) = std::env::var(PARENT_PID) {
         end_with(&parent, &shutdown)?;

@@ -12,6 +12,7 @@ use taskmaster_coordinator::CoordinatorConfig;
 use taskmaster_fleet::{Fleet, Output, ProcessFleet, ProcessFleetConfig};
 use taskmaster_runtime::Shutdown;
 use taskmaster_store::StoreConfig;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -211,9 +212,9 @@ async fn first_end(
 
 /// Tells every worker to stop what it runs and to hand it back.
 async fn stop_tasks(fleet: &ProcessFleet) {
-    let fleet = Fleet::Processes(fleet.clone());
-    for worker in fleet.workers().await {
+    for worker in fleet.workers() {
+        let (steps, _) = mpsc::unbounded_channel();
         // It may just have ended by itself.
-        fleet.kill(&worker.name).await.ok();
+        fleet.kill(&worker.name, &steps).await.ok();
     }
 }

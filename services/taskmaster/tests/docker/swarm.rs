@@ -1,0 +1,259 @@
+//! A Swarm of two machines, the second one being a container with an engine of its own.
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use taskmaster_testkit::{Api, eventually, random_prefix};
+use tokio::io::AsyncWriteExt;
+
+use crate::engine::{client, docker, host, image, output};
+use crate::load;
+use crate::project::root;
+
+/// The second machine: Debian with the engine.
+const MACHINE: &str = "FROM debian:bookworm-slim\n\
+    RUN apt-get update && apt-get install --yes --no-install-recommends docker.io iptables ca-certificates procps \
+        && rm -rf /var/lib/apt/lists/*\n";
+/// Its image.
+const MACHINE_IMAGE: &str = "taskmaster-test-machine";
+
+/// The stack, and what is taken down at its end.
+struct Swarm {
+    stack: String,
+    machine: String,
+    api: Api,
+}
+
+impl Swarm {
+    /// Two machines, and the stack on them with this many workers, all online.
+    async fn deploy(workers: u32) -> Result<Self> {
+        let name = random_prefix();
+        let port = std::net::TcpListener::bind(("127.0.0.1", 0))?
+            .local_addr()?
+            .port();
+        let swarm = Self {
+            stack: format!("taskmaster-{name}"),
+            machine: format!("taskmaster-machine-{name}"),
+            api: Api::new(format!("http://127.0.0.1:{port}"))?,
+        };
+        let address = docker(&[
+            "network",
+            "inspect",
+            "bridge",
+            "--format",
+            "{{(index .IPAM.Config 0).Gateway}}",
+        ])
+        .await?;
+        docker(&["swarm", "init", "--advertise-addr", &address]).await?;
+        let node = docker(&["info", "--format", "{{.Swarm.NodeID}}"]).await?;
+        docker(&[
+            "node",
+            "update",
+            "--label-add",
+            "taskmaster.data=true",
+            &node,
+        ])
+        .await?;
+        swarm.join(&address).await?;
+
+        let mut deploy = client(&["stack", "deploy", "--compose-file", "deploy/stack.yml"])?;
+        deploy
+            .arg(&swarm.stack)
+            .current_dir(root())
+            .env("TASKMASTER_IMAGE", image()?)
+            .env("TASKMASTER_PORT", port.to_string())
+            .env("TASKMASTER_WORKERS", workers.to_string())
+            .env("POSTGRES_PASSWORD", random_prefix())
+            .env("RABBITMQ_PASSWORD", random_prefix());
+        if let Some(socket) = host()?.strip_prefix("unix://") {
+            deploy.env("DOCKER_SOCKET", socket);
+        }
+        output(deploy).await?;
+        swarm.until_online(workers).await?;
+        Ok(swarm)
+    }
+
+    /// Starts the second machine, gives it our image, and makes it a node.
+    async fn join(&self, manager: &str) -> Result<()> {
+        let mut build = client(&["build", "--quiet", "--tag", MACHINE_IMAGE, "-"])?
+            .env("DOCKER_BUILDKIT", "0")
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::null())
+            .kill_on_drop(true)
+            .spawn()?;
+        let mut stdin = build.stdin.take().context("no standard input")?;
+        stdin.write_all(MACHINE.as_bytes()).await?;
+        drop(stdin);
+        ensure!(
+            build.wait().await?.success(),
+            "the machine's image was not built"
+        );
+        docker(&[
+            "run",
+            "--detach",
+            "--privileged",
+            "--name",
+            &self.machine,
+            "--hostname",
+            &self.machine,
+            "--volume",
+            "/var/lib/docker",
+            MACHINE_IMAGE,
+            "dockerd",
+        ])
+        .await?;
+        eventually("the second machine's engine answers", async || {
+            let asked = docker(&["exec", &self.machine, "docker", "version"]).await;
+            Ok(asked.map_err(|error| format!("{error:#}")))
+        })
+        .await?;
+        let our_client = client(&[])?.as_std().get_program().to_owned();
+        let copy = format!(
+            "{client} save {image} | {client} exec --interactive {machine} docker load",
+            client = our_client.display(),
+            image = image()?,
+            machine = self.machine,
+        );
+        let mut shell = tokio::process::Command::new("sh");
+        shell.args(["-c", &copy]).env("DOCKER_HOST", host()?);
+        output(shell).await?;
+        let token = docker(&["swarm", "join-token", "--quiet", "worker"]).await?;
+        let manager = format!("{manager}:2377");
+        docker(&[
+            "exec",
+            &self.machine,
+            "docker",
+            "swarm",
+            "join",
+            "--token",
+            &token,
+            &manager,
+        ])
+        .await?;
+        Ok(())
+    }
+
+    async fn until_online(&self, workers: u32) -> Result<()> {
+        eventually(&format!("{workers} workers are online"), async || {
+            let Ok((200, body)) = self.api.get("/api/v1/workers").await else {
+                return Ok(Err("the API does not answer yet".to_owned()));
+            };
+            let all = body["workers"].as_array().context("no workers")?;
+            let online = all.iter().filter(|worker| worker["status"] != "offline");
+            Ok(if online.count() == workers as usize {
+                Ok(())
+            } else {
+                Err(body.to_string())
+            })
+        })
+        .await
+    }
+
+    async fn scale(&self, count: u32) -> Result<Value> {
+        let body = json!({"count": count});
+        let (status, answer) = self.api.post("/api/workers/scale", &body).await?;
+        ensure!(status == 200, "{status}: {answer}");
+        self.until_online(count).await?;
+        Ok(answer)
+    }
+
+    /// The ids of the tasks of the workers' service that are to run.
+    async fn tasks(&self) -> Result<Vec<String>> {
+        let service = format!("{}_worker", self.stack);
+        let listed = docker(&[
+            "service",
+            "ps",
+            "--quiet",
+            "--no-trunc",
+            "--filter",
+            "desired-state=running",
+            &service,
+        ])
+        .await?;
+        Ok(listed.lines().map(str::to_owned).collect())
+    }
+
+    /// Removes all of it, also when a test has failed.
+    async fn end(&self) -> Result<()> {
+        let stack = docker(&["stack", "rm", &self.stack]).await;
+        let machine = docker(&["rm", "--force", "--volumes", &self.machine]).await;
+        let swarm = docker(&["swarm", "leave", "--force"]).await;
+        stack.and(machine).and(swarm)?;
+        Ok(())
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs a Docker engine of its own: cargo xtask test --only docker"]
+async fn a_stack_is_scaled_and_a_node_is_drained() -> Result<()> {
+    let swarm = Swarm::deploy(2).await?;
+    let tested = scaled_and_drained(&swarm).await;
+    let ended = swarm.end().await;
+    tested.and(ended)
+}
+
+async fn scaled_and_drained(swarm: &Swarm) -> Result<()> {
+    let two = swarm.tasks().await?;
+    load::during(&swarm.api, async {
+        let answer = swarm.scale(5).await?;
+        ensure!(
+            answer["started"]
+                .as_array()
+                .is_some_and(|started| started.len() == 3),
+            "{answer}"
+        );
+        let five = swarm.tasks().await?;
+        ensure!(
+            two.iter().all(|task| five.contains(task)),
+            "a scaling has replaced tasks: {two:?} {five:?}"
+        );
+        let answer = swarm.scale(1).await?;
+        ensure!(
+            answer["draining"]
+                .as_array()
+                .is_some_and(|draining| draining.len() == 4),
+            "{answer}"
+        );
+        swarm.scale(4).await.map(drop)
+    })
+    .await?;
+
+    let (_, fleet) = swarm.api.get("/api/v1/fleet").await?;
+    let nodes = fleet["nodes"].as_array().context("no nodes")?;
+    ensure!(nodes.len() == 2, "{fleet}");
+    let members = fleet["members"].as_array().context("no members")?;
+    let there: Vec<&Value> = members
+        .iter()
+        .filter(|member| member["node"] == swarm.machine)
+        .collect();
+    ensure!(
+        !there.is_empty(),
+        "no worker is on the second machine: {fleet}"
+    );
+
+    // More than all workers run at once, so that each worker has some.
+    let tasks: Vec<Value> = (0..64)
+        .map(|_| json!({"command": "sleep 5", "max_attempts": 1}))
+        .collect();
+    let ids = swarm.api.submit_all(&tasks).await?;
+    let hosts: Vec<&Value> = there.iter().map(|member| &member["host"]).collect();
+    let task = eventually("a worker of the second machine runs a task", async || {
+        for id in &ids {
+            let task = swarm.api.task(id).await?;
+            if task["status"] == "running" && hosts.contains(&&task["worker"]) {
+                return Ok(Ok(task));
+            }
+        }
+        Ok(Err("none does".to_owned()))
+    })
+    .await?;
+    docker(&["node", "update", "--availability", "drain", &swarm.machine]).await?;
+    let id = task["id"].as_str().context("no id")?;
+    let ended = swarm.api.wait(id, "completed").await?;
+    ensure!(ended["worker"] == task["worker"], "{ended}");
+    load::all_completed(&swarm.api, &ids).await?;
+    let (_, fleet) = swarm.api.get("/api/v1/fleet").await?;
+    let drained = |node: &&Value| node["name"] == swarm.machine && node["availability"] == "drain";
+    let nodes = fleet["nodes"].as_array().context("no nodes")?;
+    ensure!(nodes.iter().any(|node| drained(&node)), "{fleet}");
+    Ok(())
+}
