@@ -42,6 +42,7 @@ pub(crate) enum Command {
     Api(services::Api),
     Coordinator(services::Coordinator),
     Worker(services::Worker),
+    DockerProxy(services::DockerProxy),
     Migrate(services::Migrate),
     Doctor(doctor::Args),
     Healthcheck(healthcheck::Args),

@@ -59,6 +59,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Api(args) => args.run().await,
             Command::Coordinator(args) => args.run().await,
             Command::Worker(args) => args.run().await,
+            Command::DockerProxy(args) => args.run().await,
             Command::Migrate(args) => args.run().await,
             Command::Doctor(args) => args.run().await,
             Command::Healthcheck(args) => args.run().await,

@@ -1,4 +1,4 @@
-//! The services as processes of their own: `taskmaster api`, `coordinator`, `worker`, and `migrate`.
+//! The services as processes of their own: `taskmaster api`, `coordinator`, `worker`, `docker-proxy`, and `migrate`.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -7,6 +7,7 @@ use anyhow::{Context, anyhow, bail};
 use rustix::process::getppid;
 use taskmaster_api::ApiConfig;
 use taskmaster_coordinator::CoordinatorConfig;
+use taskmaster_docker_proxy::ProxyConfig;
 use taskmaster_runtime::{LogFormat, Shutdown, init_tracing, keep_alive_file};
 use taskmaster_store::StoreConfig;
 use taskmaster_worker::{GuardProgram, WorkerConfig};
@@ -53,6 +54,15 @@ pub(crate) struct Coordinator {
 pub(crate) struct Worker {
     #[command(flatten)]
     config: WorkerConfig,
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+/// Run the Docker proxy: what the API may ask of the Docker engine, about its own project's workers
+#[derive(Debug, clap::Args)]
+pub(crate) struct DockerProxy {
+    #[command(flatten)]
+    config: ProxyConfig,
     #[command(flatten)]
     log: LogArgs,
 }
@@ -109,6 +119,24 @@ impl Worker {
         self.config.guard = GuardProgram::this_executable([WORKER_GUARD]);
         taskmaster_worker::run(self.config, shutdown).await?;
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl DockerProxy {
+    /// Runs until it is asked to stop.
+    ///
+    /// # Errors
+    /// When its address is taken, it is in no Compose project or Swarm stack, or it fails.
+    pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
+        init_tracing(self.log.log_format);
+        let shutdown = shutdown()?;
+        let listener = taskmaster_docker_proxy::bind(&self.config).await?;
+        let drain = shutdown.drain.clone();
+        until_now(
+            shutdown,
+            taskmaster_docker_proxy::serve(self.config, listener, drain),
+        )
+        .await
     }
 }
 

@@ -12,4 +12,5 @@ mod isolation;
 mod layers;
 mod load;
 mod project;
+mod proxy;
 mod swarm;

@@ -1,0 +1,74 @@
+//! Answers that come piece by piece, for as long as both sides want.
+
+use axum::body::Bytes;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::sync::mpsc;
+
+use super::client::MOST_REQUESTS;
+use super::stand_in::StandIn;
+use super::{compose, id};
+
+const LINES: [&str; 2] = ["GET /v1.41/events?since=5", "POST /containers/{}/wait"];
+
+/// The engine's end of a stream that somebody has begun to listen to.
+async fn engines_end(engine: &StandIn) -> mpsc::Sender<Bytes> {
+    engine.listened.notified().await;
+    engine.world().streams.pop().unwrap()
+}
+
+#[tokio::test]
+async fn pieces_come_as_they_are_sent_and_end_with_the_engine() {
+    let (engine, client) = compose().await;
+    for line in LINES {
+        let stream = client.open(&line.replace("{}", &id("a1")), "", "").await;
+        let sender = engines_end(&engine).await;
+        let mut lines = BufReader::new(stream).lines();
+        while lines.next_line().await.unwrap().unwrap() != "" {}
+        for piece in ["first", "second"] {
+            sender.send(format!("{piece}\n").into()).await.unwrap();
+            // Each piece before the next one is sent: its length, itself, and an empty line.
+            lines.next_line().await.unwrap();
+            assert_eq!(lines.next_line().await.unwrap().unwrap(), piece);
+            lines.next_line().await.unwrap();
+        }
+        drop(sender);
+        assert_eq!(lines.next_line().await.unwrap().unwrap(), "0");
+        let mut rest = String::new();
+        lines.into_inner().read_to_string(&mut rest).await.unwrap();
+        assert_eq!(rest, "\r\n");
+    }
+    let filters = r#"{"label":["com.docker.compose.project=tm","com.docker.compose.service=worker","com.docker.compose.oneoff=False"],"type":["container"]}"#;
+    let wait = format!("POST /containers/{}/wait?condition=not-running", id("a1"));
+    assert_eq!(
+        engine.lines(),
+        [format!("GET /v1.41/events?filters={filters}&since=5"), wait]
+    );
+}
+
+#[tokio::test]
+async fn a_quiet_stream_ends_with_the_one_who_listens() {
+    let (engine, client) = compose().await;
+    for line in LINES {
+        let stream = client.open(&line.replace("{}", &id("a1")), "", "").await;
+        let sender = engines_end(&engine).await;
+        drop(stream);
+        sender.closed().await;
+    }
+}
+
+#[tokio::test]
+async fn more_than_so_many_at_once_are_refused() {
+    let (engine, client) = compose().await;
+    let mut streams = Vec::new();
+    for _ in 0..MOST_REQUESTS {
+        let stream = client.open("GET /events", "", "").await;
+        streams.push((stream, engines_end(&engine).await));
+    }
+    client.ask("GET /_ping").await.assert_refused(429);
+    assert_eq!(client.ask("GET /healthz").await.status, 200);
+    // Whoever leaves makes room.
+    let (stream, sender) = streams.pop().unwrap();
+    drop(stream);
+    sender.closed().await;
+    assert_eq!(client.ask("GET /_ping").await.status, 200);
+}
