@@ -24,10 +24,11 @@ apt-get update -q
 apt-get install -y -q --no-install-recommends "$@"
 
 if [ -d /run/systemd/system ]; then
-    case " $* " in
-    *' rabbitmq-server '*) systemctl disable --quiet rabbitmq-server ;;
-    esac
-    case " $* " in
-    *' docker.io '*) systemctl disable --quiet docker.service docker.socket containerd.service ;;
-    esac
+    for package in "$@"; do
+        case $package in
+        rabbitmq-server | pgbouncer) systemctl disable --quiet "$package" ;;
+        nginx-light) systemctl disable --quiet nginx ;;
+        docker.io) systemctl disable --quiet docker.service docker.socket containerd.service ;;
+        esac
+    done
 fi

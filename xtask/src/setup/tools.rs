@@ -20,7 +20,7 @@ pub(crate) struct Tool {
 }
 
 /// All but Node.js, which has a module of its own.
-pub(crate) const TOOLS: [Tool; 8] = [
+pub(crate) const TOOLS: [Tool; 10] = [
     Tool {
         name: "PostgreSQL's server, 14 or newer, with initdb",
         package: "postgresql",
@@ -69,6 +69,18 @@ pub(crate) const TOOLS: [Tool; 8] = [
         package: "iptables",
         tests_only: true,
         found: || find("iptables").is_some() || engine::is_there(),
+    },
+    Tool {
+        name: "nginx, for the test of the API behind TLS",
+        package: "nginx-light",
+        tests_only: true,
+        found: || find("nginx").is_some(),
+    },
+    Tool {
+        name: "PgBouncer, for the test of workers behind it",
+        package: "pgbouncer",
+        tests_only: true,
+        found: || find("pgbouncer").is_some(),
     },
 ];
 

@@ -2,7 +2,9 @@
 
 mod amqp;
 mod autoscale;
+mod backup;
 mod cancel;
+mod certificates;
 mod client;
 mod coordinators;
 mod deadlines;
@@ -11,16 +13,19 @@ mod drain;
 mod env_file;
 mod exhausted;
 mod healthcheck;
+mod https;
 mod lifecycle;
 mod message_ids;
 mod oom;
 mod outage;
 mod output;
+mod pgbouncer;
 mod processes;
 mod rescue;
 mod rolling;
 mod single_attempt;
 mod submit_again;
+mod tls;
 mod up;
 mod up_refusals;
 
