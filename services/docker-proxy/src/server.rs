@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::anyhow;
+use axum::serve::ListenerExt;
 use taskmaster_runtime::Backoff;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -49,6 +50,10 @@ pub async fn serve(
         ours = whose(&config, &engine) => ours?,
     };
     tracing::info!(address = %listener.local_addr()?, engine = %config.docker_host, ?ours, "the Docker proxy listens");
+    // An event must not wait for more to come.
+    let listener = listener.tap_io(|connection| {
+        connection.set_nodelay(true).ok();
+    });
     let router = router(Arc::new(Proxy::new(engine, ours, MOST_REQUESTS)));
     let serving =
         axum::serve(listener, router).with_graceful_shutdown(shutdown.clone().cancelled_owned());

@@ -16,10 +16,10 @@ use crate::proxy::{Proxy, router};
 /// How many requests the proxy answers at once.
 pub(super) const MOST_REQUESTS: usize = 8;
 
-/// A proxy, and how to ask it. It ends with this.
+/// A proxy, and how to ask it. One that was started here ends with this.
 pub(super) struct Client {
     pub(super) address: SocketAddr,
-    _serving: AbortOnDropHandle<()>,
+    _serving: Option<AbortOnDropHandle<()>>,
 }
 
 /// What came back.
@@ -51,8 +51,16 @@ impl Client {
         let router = router(Arc::new(Proxy::new(engine, ours, MOST_REQUESTS)));
         let serving = async move { axum::serve(listener, router).await.unwrap() };
         Self {
+            _serving: Some(AbortOnDropHandle::new(tokio::spawn(serving))),
+            ..Self::of(address)
+        }
+    }
+
+    /// For a proxy that was started elsewhere.
+    pub(super) fn of(address: SocketAddr) -> Self {
+        Self {
             address,
-            _serving: AbortOnDropHandle::new(tokio::spawn(serving)),
+            _serving: None,
         }
     }
 

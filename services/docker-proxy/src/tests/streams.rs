@@ -3,10 +3,12 @@
 use axum::body::Bytes;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
-use super::client::MOST_REQUESTS;
+use super::client::{Client, MOST_REQUESTS};
 use super::stand_in::StandIn;
-use super::{compose, id};
+use super::{compose, id, three_projects};
+use crate::{DockerHost, ProxyConfig, bind, serve};
 
 const LINES: [&str; 2] = ["GET /v1.41/events?since=5", "POST /containers/{}/wait"];
 
@@ -71,4 +73,23 @@ async fn more_than_so_many_at_once_are_refused() {
     drop(stream);
     sender.closed().await;
     assert_eq!(client.ask("GET /_ping").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_stop_waits_for_no_stream() {
+    let engine = StandIn::start(three_projects(), Vec::new()).await;
+    let config = ProxyConfig {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        docker_host: DockerHost::Tcp(engine.address.to_string()),
+        compose_project: Some("tm".to_owned()),
+        worker_service: "worker".to_owned(),
+    };
+    let listener = bind(&config).await.unwrap();
+    let client = Client::of(listener.local_addr().unwrap());
+    let shutdown = CancellationToken::new();
+    let serving = tokio::spawn(serve(config, listener, shutdown.clone()));
+    let _stream = client.open("GET /events", "", "").await;
+    let _sender = engines_end(&engine).await;
+    shutdown.cancel();
+    serving.await.unwrap().unwrap();
 }
