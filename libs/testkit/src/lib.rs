@@ -12,7 +12,7 @@ pub use broker::{amqp_url, random_prefix};
 pub use database::{TestDatabase, until_waiting};
 pub use process::Process;
 pub use servers::PrivateServers;
-pub use stack::{Stack, eventually};
+pub use stack::{Stack, eventually, open_folder};
 
 // The rule that only this crate and the ones that own them use these holds for tests as well.
 pub use {lapin, sqlx};

@@ -69,7 +69,25 @@ impl Stack {
         executable: &str,
         test: impl AsyncFnOnce(&mut Self) -> Result<()>,
     ) -> Result<()> {
-        Self::start(executable).await?.and_finish(test).await
+        let database = TestDatabase::create_empty().await?;
+        Self::run_on(executable, database, test).await
+    }
+
+    /// The same on a database that is there already, such as one that was restored.
+    ///
+    /// # Errors
+    /// As [`Stack::run`].
+    pub async fn run_on(
+        executable: &str,
+        database: TestDatabase,
+        test: impl AsyncFnOnce(&mut Self) -> Result<()>,
+    ) -> Result<()> {
+        let urls = (database.url(), amqp_url()?);
+        let folder = tempfile::tempdir()?;
+        Self::start(executable, folder, urls, Some(database), None)
+            .await?
+            .and_finish(test)
+            .await
     }
 
     /// The same on servers of this test's own, which it may stop.
@@ -80,7 +98,25 @@ impl Stack {
         executable: &str,
         test: impl AsyncFnOnce(&mut Self) -> Result<()>,
     ) -> Result<()> {
-        Self::start_private(executable)
+        let folder = open_folder()?;
+        let servers = PrivateServers::start(folder.path()).await?;
+        let urls = (servers.database_url(), servers.amqp_url());
+        Self::run_at(executable, folder, servers, urls, test).await
+    }
+
+    /// The same on servers that the test has started, with their data in `folder`. `urls` are how to connect to Postgres and
+    /// to RabbitMQ.
+    ///
+    /// # Errors
+    /// As [`Stack::run`].
+    pub async fn run_at(
+        executable: &str,
+        folder: TempDir,
+        servers: PrivateServers,
+        urls: (String, String),
+        test: impl AsyncFnOnce(&mut Self) -> Result<()>,
+    ) -> Result<()> {
+        Self::start(executable, folder, urls, None, Some(servers))
             .await?
             .and_finish(test)
             .await
@@ -94,43 +130,10 @@ impl Stack {
         self.finish().await
     }
 
-    async fn start(executable: &str) -> Result<Self> {
-        let database = TestDatabase::create_empty().await?;
-        let folder = tempfile::tempdir()?;
-        Self::on(
-            executable,
-            folder,
-            database.url(),
-            amqp_url()?,
-            Some(database),
-            None,
-        )
-        .await
-    }
-
-    async fn start_private(executable: &str) -> Result<Self> {
-        // Not below a folder that only its owner may enter: Postgres runs as another user.
-        let folder = tempfile::Builder::new()
-            .permissions(open_to_all())
-            .tempdir()?;
-        let servers = PrivateServers::start(folder.path()).await?;
-        let (database_url, amqp_url) = (servers.database_url(), servers.amqp_url());
-        Self::on(
-            executable,
-            folder,
-            database_url,
-            amqp_url,
-            None,
-            Some(servers),
-        )
-        .await
-    }
-
-    async fn on(
+    async fn start(
         executable: &str,
         folder: TempDir,
-        database_url: String,
-        amqp_url: String,
+        (database_url, amqp_url): (String, String),
         database: Option<TestDatabase>,
         servers: Option<PrivateServers>,
     ) -> Result<Self> {
@@ -289,6 +292,12 @@ impl Stack {
         &self.prefix
     }
 
+    /// How to connect to its Postgres.
+    #[must_use]
+    pub fn database_url(&self) -> &str {
+        &self.database_url
+    }
+
     /// How to connect to its RabbitMQ.
     #[must_use]
     pub fn amqp_url(&self) -> &str {
@@ -355,6 +364,14 @@ impl Stack {
     }
 }
 
-fn open_to_all() -> std::fs::Permissions {
-    std::os::unix::fs::PermissionsExt::from_mode(0o755)
+/// A folder for the data of servers: not one that only its owner may enter, because Postgres and RabbitMQ run as other
+/// users.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn open_folder() -> Result<TempDir> {
+    let open_to_all = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    Ok(tempfile::Builder::new()
+        .permissions(open_to_all)
+        .tempdir()?)
 }

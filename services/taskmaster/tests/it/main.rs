@@ -1,6 +1,7 @@
 //! The whole system: the real executable on a real Postgres and a real RabbitMQ.
 
 mod amqp;
+mod backup;
 mod cancel;
 mod client;
 mod coordinators;
