@@ -6,6 +6,7 @@
 mod attempts;
 mod cancel;
 mod claim;
+mod compatible;
 mod constraints;
 mod deadlocks;
 mod drain;
