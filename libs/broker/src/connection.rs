@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -57,6 +58,7 @@ pub(crate) async fn open(
     let address = config.redacted();
     let handshake = Handshake::default();
     let socket = handshake.socket.clone();
+    let authorities = config.authorities();
     let connecting = Connection::connector(
         uri,
         lapin::runtime::default_runtime()?,
@@ -73,7 +75,14 @@ pub(crate) async fn open(
                 }
                 match uri.scheme {
                     AMQPScheme::AMQP => Ok(stream),
-                    AMQPScheme::AMQPS => stream.into_tls(&host, TLSConfig::default()).await,
+                    AMQPScheme::AMQPS => {
+                        let authorities = read(authorities.as_deref()).await?;
+                        let trust = TLSConfig {
+                            cert_chain: authorities.as_deref(),
+                            ..TLSConfig::default()
+                        };
+                        stream.into_tls(&host, trust).await
+                    }
                 }
             };
             let given_up = |_| io::Error::from(io::ErrorKind::TimedOut);
@@ -94,6 +103,27 @@ pub(crate) async fn open(
             address,
             after: CONNECT_TIMEOUT,
         }),
+    }
+}
+
+/// Read anew for each connection, so that a file that was renewed counts.
+async fn read(authorities: Option<&Path>) -> io::Result<Option<String>> {
+    let Some(file) = authorities else {
+        return Ok(None);
+    };
+    let text = tokio::fs::read_to_string(file).await.map_err(|error| {
+        let what = format!("its cacertfile {} cannot be read: {error}", file.display());
+        io::Error::new(error.kind(), what)
+    })?;
+    // What is no certificate would be passed over.
+    if text.contains("-----BEGIN CERTIFICATE-----") {
+        Ok(Some(text))
+    } else {
+        let what = format!(
+            "its cacertfile {} has no certificate in PEM",
+            file.display()
+        );
+        Err(io::Error::new(io::ErrorKind::InvalidData, what))
     }
 }
 

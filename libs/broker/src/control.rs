@@ -1,13 +1,12 @@
 //! For those who publish now and then, many at a time: the API telling a worker to stop a task or to drain.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_lapin::{Config, Object, Pool, PoolConfig, PoolError, Runtime, Timeouts};
+use deadpool::Runtime;
+use deadpool::managed::{self, Metrics, PoolError, RecycleError, RecycleResult};
 use futures_util::StreamExt;
 use lapin::Connection;
 use lapin::options::BasicPublishOptions;
-use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use crate::assign::properties;
@@ -21,13 +20,38 @@ const NAME: &str = "taskmaster: control messages";
 const CONNECTIONS: usize = 4;
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
+type Pool = managed::Pool<Manager>;
+type Object = managed::Object<Manager>;
+
 /// Publishes over a few shared connections. Cloning it is cheap.
 #[derive(Clone)]
 pub struct ControlPublisher {
     config: BrokerConfig,
     names: Names,
     pool: Pool,
-    probing: Arc<Mutex<()>>,
+}
+
+/// Makes the pool's connections as all others are made: with our trust in certificates, within our time-out, and leaving
+/// nothing behind when that fails.
+struct Manager {
+    config: BrokerConfig,
+}
+
+impl managed::Manager for Manager {
+    type Type = Connection;
+    type Error = Error;
+
+    async fn create(&self) -> Result<Connection, Error> {
+        connection::open(&self.config, NAME, Frames::Small).await
+    }
+
+    async fn recycle(&self, connection: &mut Connection, _: &Metrics) -> RecycleResult<Error> {
+        if connection.status().connected() {
+            Ok(())
+        } else {
+            Err(RecycleError::message("it is not connected any more"))
+        }
+    }
 }
 
 impl ControlPublisher {
@@ -36,27 +60,20 @@ impl ControlPublisher {
     /// # Errors
     /// [`Error::InvalidUrl`].
     pub fn new(config: &BrokerConfig) -> Result<Self, Error> {
-        let timeouts = Timeouts {
-            wait: Some(CONNECT_TIMEOUT),
-            create: Some(CONNECT_TIMEOUT),
-            recycle: None,
+        config.check()?;
+        let manager = Manager {
+            config: config.clone(),
         };
-        let pool = PoolConfig {
-            max_size: CONNECTIONS,
-            timeouts,
-            ..PoolConfig::default()
-        };
-        let pool = Config {
-            url: Some(url(config)?),
-            pool: Some(pool),
-        }
-        .create_pool(|| connection::properties(NAME), Runtime::Tokio1)
-        .map_err(|error| Error::Amqp(error.to_string()))?;
+        let pool = Pool::builder(manager)
+            .max_size(CONNECTIONS)
+            .wait_timeout(Some(CONNECT_TIMEOUT))
+            .runtime(Runtime::Tokio1)
+            .build()
+            .map_err(|error| Error::Amqp(error.to_string()))?;
         Ok(Self {
             config: config.clone(),
             names: config.names(),
             pool,
-            probing: Arc::default(),
         })
     }
 
@@ -124,22 +141,11 @@ impl ControlPublisher {
     }
 
     /// A connection from the pool, or a new one.
-    ///
-    /// The pool cannot give up a connection whose broker accepts it and then says nothing, other than by leaving its
-    /// thread and socket behind. So a broker is tried first in the way that leaves nothing.
     async fn connection(&self) -> Result<Object, Error> {
         self.pool
             .retain(|connection, _| connection.status().connected());
-        let status = self.pool.status();
-        // When all of them are busy, one of them is waited for, and RabbitMQ is there.
-        if status.available == 0 && status.size < status.max_size {
-            // One at a time: many who come at once would each make a connection.
-            let _probing = self.probing.lock().await;
-            let probe = connection::open(&self.config, NAME, Frames::Small).await?;
-            connection::close(&probe).await;
-        }
         self.pool.get().await.map_err(|error| match error {
-            PoolError::Backend(error) => Error::connecting(self.config.redacted(), &error),
+            PoolError::Backend(error) => error,
             PoolError::Timeout(_) => Error::Timeout {
                 address: self.config.redacted(),
                 after: CONNECT_TIMEOUT,
@@ -181,38 +187,5 @@ fn give_back<T>(connection: Object, outcome: &Result<T, Error>) {
     match outcome {
         Ok(_) | Err(Error::Blocked { .. }) => {}
         Err(_) => drop(Object::take(connection)),
-    }
-}
-
-/// The pool wants its URL as text, and reads an IPv6 address only in disguise.
-fn url(config: &BrokerConfig) -> Result<String, Error> {
-    let mut uri = config.uri()?;
-    uri.query.frame_max = uri.query.frame_max.or(Frames::Small.max());
-    uri.authority.host = uri.authority.host.replace(':', "%3A");
-    Ok(uri.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use lapin::uri::AMQPUri;
-
-    use super::*;
-
-    #[test]
-    fn the_pool_connects_to_the_same_place() {
-        for text in [
-            "amqp://bob:p%40ss@[::1]:5673/v",
-            "amqps://rabbit.example",
-            "amqp://localhost/?heartbeat=3",
-        ] {
-            let config = BrokerConfig::new(text, "taskmaster").unwrap();
-            let mut expected = config.uri().unwrap();
-            expected.query.frame_max = Frames::Small.max();
-            assert_eq!(
-                url(&config).unwrap().parse::<AMQPUri>().unwrap(),
-                expected,
-                "{text}"
-            );
-        }
     }
 }

@@ -39,6 +39,8 @@ pub struct RabbitMqConfig {
     pub data_dir: PathBuf,
     /// The AMQP port on 127.0.0.1; unless told, the last one if it is free, else any that is.
     pub port: Option<u16>,
+    /// More settings, as in `rabbitmq.conf`; they win over ours.
+    pub settings: Vec<(String, String)>,
     /// RabbitMQ's `rabbitmq-server` script; unless told, it is looked for.
     pub server: Option<PathBuf>,
     /// What ends the node when we are killed.
@@ -51,6 +53,7 @@ impl RabbitMqConfig {
         Self {
             data_dir: data_dir.into(),
             port: None,
+            settings: Vec::new(),
             server: find::from_env(find::RABBITMQ_SERVER),
             guard: Guard::default(),
         }

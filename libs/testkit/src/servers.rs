@@ -22,14 +22,25 @@ impl PrivateServers {
     /// # Errors
     /// When one of them cannot be started.
     pub async fn start(folder: &Path) -> Result<Self> {
+        Self::start_with(folder, Vec::new()).await
+    }
+
+    /// The same, with settings of RabbitMQ as in `rabbitmq.conf`. Postgres's can be changed while it runs.
+    ///
+    /// # Errors
+    /// When one of them cannot be started.
+    pub async fn start_with(folder: &Path, rabbitmq: Vec<(String, String)>) -> Result<Self> {
         let postgres = PostgresConfig {
             durability: Durability::Throwaway,
             // Few enough for a test to use all of them up.
             settings: vec![("max_connections".to_owned(), "60".to_owned())],
             ..PostgresConfig::new(folder.join("postgres"))
         };
-        let (postgres, rabbitmq) =
-            start_both(postgres, RabbitMqConfig::new(folder.join("rabbitmq"))).await?;
+        let rabbitmq = RabbitMqConfig {
+            settings: rabbitmq,
+            ..RabbitMqConfig::new(folder.join("rabbitmq"))
+        };
+        let (postgres, rabbitmq) = start_both(postgres, rabbitmq).await?;
         Ok(Self { postgres, rabbitmq })
     }
 

@@ -65,7 +65,7 @@ impl RabbitMq {
 
     fn settings(&self) -> String {
         let (port, password) = (self.ports.amqp, &self.state.password);
-        format!(
+        let ours = format!(
             "# Written at each start.\n\
              listeners.tcp.local = 127.0.0.1:{port}\n\
              default_user = {USER}\n\
@@ -76,6 +76,10 @@ impl RabbitMq {
              log.console = true\n\
              log.console.level = info\n\
              log.file = false\n"
-        )
+        );
+        let theirs = self.config.settings.iter();
+        theirs.fold(ours, |ours, (name, value)| {
+            ours + &format!("{name} = {value}\n")
+        })
     }
 }

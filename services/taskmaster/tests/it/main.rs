@@ -3,6 +3,7 @@
 mod amqp;
 mod backup;
 mod cancel;
+mod certificates;
 mod client;
 mod coordinators;
 mod deadlines;
@@ -19,6 +20,7 @@ mod rescue;
 mod rolling;
 mod single_attempt;
 mod submit_again;
+mod tls;
 mod up;
 mod up_refusals;
 
