@@ -161,7 +161,12 @@ impl Client {
 
     async fn send(&self, request: RequestBuilder) -> Result<Response, Error> {
         let response = request.send().await.map_err(|error| {
-            if error.is_connect() {
+            if let Some(reason) = error::certificate(&error) {
+                Error::Untrusted {
+                    api: self.shown(),
+                    reason,
+                }
+            } else if error.is_connect() {
                 Error::Unreachable { api: self.shown() }
             } else {
                 self.broken(&error)

@@ -24,7 +24,10 @@ apt-get update -q
 apt-get install -y -q --no-install-recommends "$@"
 
 if [ -d /run/systemd/system ]; then
-    case " $* " in
-    *' rabbitmq-server '*) systemctl disable --quiet rabbitmq-server ;;
-    esac
+    for package in "$@"; do
+        case $package in
+        rabbitmq-server | pgbouncer) systemctl disable --quiet "$package" ;;
+        nginx-light) systemctl disable --quiet nginx ;;
+        esac
+    done
 fi

@@ -18,7 +18,7 @@ pub(crate) struct Tool {
 }
 
 /// All but Node.js, which has a module of its own.
-pub(crate) const TOOLS: [Tool; 4] = [
+pub(crate) const TOOLS: [Tool; 6] = [
     Tool {
         name: "PostgreSQL's server, 14 or newer, with initdb",
         package: "postgresql",
@@ -42,6 +42,18 @@ pub(crate) const TOOLS: [Tool; 4] = [
         package: "python3-pika",
         tests_only: true,
         found: || python().is_some(),
+    },
+    Tool {
+        name: "nginx, for the test of the API behind TLS",
+        package: "nginx-light",
+        tests_only: true,
+        found: || find("nginx").is_some(),
+    },
+    Tool {
+        name: "PgBouncer, for the test of workers behind it",
+        package: "pgbouncer",
+        tests_only: true,
+        found: || find("pgbouncer").is_some(),
     },
 ];
 

@@ -17,6 +17,17 @@ pub(crate) enum Error {
         /// Where.
         api: String,
     },
+    /// It is not known to be what it says it is.
+    #[error(
+        "the TaskMaster API at {api} has no certificate that can be trusted ({reason}): if its authority is your own, name \
+         that one's file in SSL_CERT_FILE"
+    )]
+    Untrusted {
+        /// Where.
+        api: String,
+        /// What is wrong with its certificate.
+        reason: String,
+    },
     /// The connection was lost before the answer was there.
     #[error("the connection to the TaskMaster API at {api} was lost: {reason}")]
     Broken {
@@ -57,7 +68,7 @@ impl Error {
         match self {
             Self::Unreachable { .. } | Self::Broken { .. } | Self::Away { .. } => true,
             Self::Refused { status, .. } => status.is_server_error(),
-            Self::Unexpected { .. } => false,
+            Self::Untrusted { .. } | Self::Unexpected { .. } => false,
         }
     }
 
@@ -66,8 +77,23 @@ impl Error {
         match self {
             Self::Unreachable { .. } | Self::Broken { .. } | Self::Away { .. } => true,
             Self::Refused { status, .. } => is_not_now(*status),
-            Self::Unexpected { .. } => false,
+            Self::Untrusted { .. } | Self::Unexpected { .. } => false,
         }
+    }
+}
+
+/// What is wrong with a certificate, if that is what made a request fail.
+pub(super) fn certificate(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    if let Some(rustls::Error::InvalidCertificate(reason)) = error.downcast_ref() {
+        return Some(reason.to_string());
+    }
+    // What an I/O error wraps is not its source.
+    let wrapped = error
+        .downcast_ref::<std::io::Error>()
+        .and_then(std::io::Error::get_ref);
+    match wrapped {
+        Some(wrapped) => certificate(wrapped),
+        None => certificate(error.source()?),
     }
 }
 
