@@ -8,7 +8,7 @@ use tracing::debug;
 use crate::confirmed::{ConfirmedPublisher, Outgoing};
 use crate::connection::{Frames, answered};
 use crate::messages::encode;
-use crate::topology::declare_worker_queue;
+use crate::topology::declare_worker;
 use crate::{BrokerConfig, Delivery, Error, Names, WorkerMessage};
 
 /// The delivery mode of a message that need not survive RabbitMQ: Postgres knows what it held.
@@ -88,14 +88,14 @@ impl AssignmentPublisher {
     }
 
     async fn repair(&mut self, worker: &str) {
-        let queue = self.names.worker(worker);
+        let names = self.names.clone();
         debug!(
             worker.name = worker,
             "declares the queue of a worker that had none"
         );
         let config = self.publisher.config().clone();
         let declared =
-            async { declare_worker_queue(self.publisher.channel().await?, &queue).await };
+            async { declare_worker(self.publisher.channel().await?, &names, worker).await };
         if let Err(error) = answered(&config, declared).await {
             debug!(worker.name = worker, %error, "the worker's queue was not declared");
         }

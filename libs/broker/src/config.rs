@@ -24,6 +24,27 @@ pub struct BrokerConfig {
     /// What the names of all queues and exchanges begin with, so that several fleets can share one RabbitMQ
     #[arg(long, env = "TASKMASTER_PREFIX", default_value = "taskmaster", value_parser = parse_prefix)]
     pub prefix: String,
+
+    /// The kind of the workers' queues, the same for all services: quorum in a cluster of RabbitMQ, where a classic queue
+    /// is on one node, and its worker gets nothing while that one is down
+    #[arg(
+        long,
+        env = "TASKMASTER_WORKER_QUEUES",
+        value_enum,
+        default_value_t,
+        value_name = "KIND"
+    )]
+    pub worker_queues: WorkerQueues,
+}
+
+/// The kind of the workers' queues.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum WorkerQueues {
+    /// On one node, and the quickest.
+    #[default]
+    Classic,
+    /// On three nodes of a cluster, unless it is told otherwise: one may be down.
+    Quorum,
 }
 
 impl BrokerConfig {
@@ -35,6 +56,7 @@ impl BrokerConfig {
         let config = Self {
             amqp_url: amqp_url.into(),
             prefix: parse_prefix(prefix)?,
+            worker_queues: WorkerQueues::default(),
         };
         config.check()?;
         Ok(config)
@@ -68,7 +90,7 @@ impl BrokerConfig {
     /// The names of this fleet's queues and exchanges.
     #[must_use]
     pub fn names(&self) -> Names {
-        Names::new(&self.prefix)
+        Names::new(&self.prefix).with_worker_queues(self.worker_queues)
     }
 
     /// The URL's parts, with the defaults of this project for what it leaves out.

@@ -26,7 +26,7 @@ mod topology;
 mod worker_queue;
 
 pub use assign::AssignmentPublisher;
-pub use config::BrokerConfig;
+pub use config::{BrokerConfig, WorkerQueues};
 pub use confirmed::Delivery;
 pub use control::ControlPublisher;
 pub use delete_queues::delete_queues;

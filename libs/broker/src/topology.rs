@@ -8,7 +8,7 @@ use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptio
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, ExchangeKind};
 
-use crate::Error;
+use crate::{Error, WorkerQueues};
 
 /// RabbitMQ 4 gives up a message of a quorum queue after 20 deliveries. A submission is delivered again each time
 /// the coordinator loses its connection before the commit, which says nothing against the submission.
@@ -21,6 +21,7 @@ const WORKER_QUEUE_EXPIRES_MS: i32 = 30 * 60 * 1000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Names {
     prefix: String,
+    worker_queues: WorkerQueues,
 }
 
 impl Names {
@@ -29,6 +30,16 @@ impl Names {
     pub fn new(prefix: &str) -> Self {
         Self {
             prefix: prefix.to_owned(),
+            worker_queues: WorkerQueues::default(),
+        }
+    }
+
+    /// The same names, with workers' queues of this kind.
+    #[must_use]
+    pub fn with_worker_queues(self, worker_queues: WorkerQueues) -> Self {
+        Self {
+            worker_queues,
+            ..self
         }
     }
 
@@ -127,16 +138,15 @@ pub(crate) async fn declare_worker(
     names: &Names,
     worker: &str,
 ) -> Result<(), Error> {
-    declare_worker_queue(channel, &names.worker(worker)).await
-}
-
-/// Declares a worker's queue by its full name.
-pub(crate) async fn declare_worker_queue(channel: &Channel, queue: &str) -> Result<(), Error> {
+    let kind = match names.worker_queues {
+        WorkerQueues::Classic => "classic",
+        WorkerQueues::Quorum => "quorum",
+    };
     let arguments = table([
-        ("x-queue-type", text("classic")),
+        ("x-queue-type", text(kind)),
         ("x-expires", WORKER_QUEUE_EXPIRES_MS.into()),
     ]);
-    declare_durable(channel, queue, arguments).await
+    declare_durable(channel, &names.worker(worker), arguments).await
 }
 
 /// Declares the events exchange.

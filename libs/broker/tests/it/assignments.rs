@@ -2,7 +2,8 @@
 
 use lapin::BasicProperties;
 use taskmaster_broker::{
-    Assignment, AssignmentPublisher, Delivery, TaskLease, WorkerMessage, consume_assignments,
+    Assignment, AssignmentPublisher, Delivery, Found, Inspector, Piece, TaskLease, WorkerMessage,
+    WorkerQueues, consume_assignments,
 };
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -98,6 +99,37 @@ async fn messages_arrive_in_order_and_are_acknowledged() {
     assert_eq!(fleet.waiting(&fleet.names.worker("one")).await, 0);
     assert_eq!(fleet.waiting(&fleet.names.worker("two")).await, 0);
     fleet.clean_up(&["one", "two"]).await;
+}
+
+/// What a cluster needs. That a queue survives the loss of a node is RabbitMQ's own matter.
+#[tokio::test]
+async fn through_quorum_queues_as_well() {
+    let mut fleet = Fleet::new().await;
+    let classic = fleet.config.clone();
+    fleet.config.worker_queues = WorkerQueues::Quorum;
+    let mut worker = Worker::start(&fleet, "w", 16).await;
+    let mut publisher = AssignmentPublisher::new(&fleet.config);
+    let sent: Vec<_> = (0..100).map(|lease| ("w", assign(lease))).collect();
+    let deliveries = publisher.publish(&sent).await.unwrap();
+    assert_eq!(deliveries, vec![Delivery::Confirmed; sent.len()]);
+    for (_, message) in &sent {
+        assert_eq!(worker.next().await, *message);
+    }
+    // One that is not there is made of the same kind.
+    let later = [("later", assign(1))];
+    let deliveries = publisher.publish(&later).await.unwrap();
+    assert_eq!(deliveries, [Delivery::Returned]);
+    for name in ["w", "later"] {
+        for (config, same) in [(&fleet.config, true), (&classic, false)] {
+            let inspector = Inspector::connect(config).await.unwrap();
+            let found = inspector.look(Piece::Worker(name)).await.unwrap();
+            assert_eq!(matches!(found, Found::AsDeclared(_)), same, "{found:?}");
+            assert_eq!(matches!(found, Found::Different { .. }), !same, "{found:?}");
+            inspector.close().await;
+        }
+    }
+    worker.stop().await;
+    fleet.clean_up(&["w", "later"]).await;
 }
 
 #[tokio::test]

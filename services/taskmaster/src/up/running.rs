@@ -164,6 +164,8 @@ impl Running {
             ),
             ("AMQP_URL".into(), addresses.amqp_url.expose_secret().into()),
             ("TASKMASTER_PREFIX".into(), args.prefix.clone().into()),
+            // As the coordinator of this process declares them.
+            ("TASKMASTER_WORKER_QUEUES".into(), "classic".into()),
         ];
         if self.servers.own_postgres() {
             envs.push((
