@@ -2,6 +2,7 @@
 
 pub(crate) mod apt;
 pub(crate) mod cargo_tools;
+pub(crate) mod helm;
 pub(crate) mod node;
 pub(crate) mod tools;
 

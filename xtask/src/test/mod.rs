@@ -5,9 +5,11 @@
 mod browser;
 mod chaos;
 mod checks;
+mod helm;
 mod rust;
 mod tally;
 mod tidy;
+mod units;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -45,6 +47,10 @@ enum Part {
     Docs,
     /// Directions, licences and sources of the dependency graph.
     Deny,
+    /// The Helm chart, by the real Helm and the schemas of Kubernetes.
+    Helm,
+    /// The systemd units, by systemd itself.
+    Units,
     /// The dashboard in a real browser, against the whole system.
     Browser,
     /// A minute of `taskmaster chaos`: nothing is lost while everything is broken in turn.
@@ -62,6 +68,8 @@ impl Part {
             Self::Tests => rust::run(),
             Self::Docs => Ok(Tally::check(checks::docs())),
             Self::Deny => Ok(Tally::check(checks::deny())),
+            Self::Helm => helm::run(),
+            Self::Units => units::run(),
             Self::Browser => browser::run(),
             Self::Chaos => Ok(Tally::check(chaos::run())),
         }

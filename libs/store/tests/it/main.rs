@@ -16,6 +16,7 @@ mod finish;
 mod hand_back;
 mod in_turn;
 mod inspect;
+mod keda;
 mod keys;
 mod keys_at_once;
 mod leadership;
