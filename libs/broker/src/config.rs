@@ -27,7 +27,13 @@ pub struct BrokerConfig {
 
     /// The kind of the workers' queues, the same for all services: quorum in a cluster of RabbitMQ, where a classic queue
     /// is on one node, and its worker gets nothing while that one is down
-    #[arg(long, env = "TASKMASTER_WORKER_QUEUES", value_enum, default_value_t, value_name = "KIND")]
+    #[arg(
+        long,
+        env = "TASKMASTER_WORKER_QUEUES",
+        value_enum,
+        default_value_t,
+        value_name = "KIND"
+    )]
     pub worker_queues: WorkerQueues,
 }
 

@@ -239,10 +239,7 @@ mod tests {
             {"name": "TASKMASTER_DRAIN_GRACE", "value": "30"},
             {"name": "TASKMASTER_KILL_GRACE", "value": "5"},
         ]);
-        vec![
-            deployment("worker", times),
-            deployment("api", json!([])),
-        ]
+        vec![deployment("worker", times), deployment("api", json!([]))]
     }
 
     #[test]
