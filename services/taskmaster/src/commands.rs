@@ -3,11 +3,8 @@
 pub(crate) mod cancel;
 pub(crate) mod chaos;
 pub(crate) mod doctor;
-<<<<<<< HEAD
 mod fleet_args;
-=======
 pub(crate) mod healthcheck;
->>>>>>> five-A
 pub(crate) mod kill;
 pub(crate) mod logs;
 pub(crate) mod retry;

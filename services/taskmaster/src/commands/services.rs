@@ -7,12 +7,7 @@ use anyhow::{Context, anyhow, bail};
 use rustix::process::getppid;
 use taskmaster_api::ApiConfig;
 use taskmaster_coordinator::CoordinatorConfig;
-<<<<<<< HEAD
-use taskmaster_runtime::{LogFormat, Shutdown, init_tracing};
-=======
-use taskmaster_fleet::Fleet;
 use taskmaster_runtime::{LogFormat, Shutdown, init_tracing, keep_alive_file};
->>>>>>> five-A
 use taskmaster_store::StoreConfig;
 use taskmaster_worker::{GuardProgram, WorkerConfig};
 use tokio::signal::unix::{SignalKind, signal};
