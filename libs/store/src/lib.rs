@@ -5,9 +5,11 @@
 //! of them never wait for each other in a circle. Every stored time is the database's `now()`.
 
 pub mod attempts;
+pub mod audit;
 pub mod cancel;
 pub mod claim;
 pub mod finish;
+pub mod fleet_lock;
 pub mod inspect;
 pub mod keys;
 pub mod leadership;

@@ -3,7 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod additions;
 mod attempts;
+mod audit;
 mod cancel;
 mod claim;
 mod constraints;
@@ -12,6 +14,7 @@ mod drain;
 mod errors;
 mod explain;
 mod finish;
+mod fleet_lock;
 mod hand_back;
 mod in_turn;
 mod inspect;
