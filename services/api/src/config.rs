@@ -2,10 +2,14 @@
 
 use std::net::SocketAddr;
 use std::str::FromStr;
+use std::time::Duration;
 
 use axum::http::uri::Authority;
 use taskmaster_broker::BrokerConfig;
 use taskmaster_store::StoreConfig;
+
+/// How long a change of the fleet waits until others have had their turn.
+pub const FLEET_PATIENCE: Duration = Duration::from_secs(30);
 
 /// The API's configuration.
 #[derive(Debug, Clone, clap::Args)]
@@ -32,6 +36,9 @@ pub struct ApiConfig {
         value_name = "HOST"
     )]
     pub allowed_hosts: Vec<AllowedHost>,
+    /// See [`FLEET_PATIENCE`].
+    #[arg(skip = FLEET_PATIENCE)]
+    pub fleet_patience: Duration,
 }
 
 /// A host name or address without a port, in lower case.

@@ -16,6 +16,7 @@ mod headers;
 mod health;
 mod idempotency;
 mod live;
+mod operations;
 mod problem;
 mod query;
 mod router;
@@ -27,7 +28,7 @@ mod task_id;
 mod v1;
 mod worker_name;
 
-pub use config::{AllowedHost, ApiConfig};
+pub use config::{AllowedHost, ApiConfig, FLEET_PATIENCE};
 pub use docs::openapi;
 pub use router::router;
 pub use server::{bind, serve};

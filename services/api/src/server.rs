@@ -10,7 +10,7 @@ use taskmaster_fleet::Fleet;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::{ApiConfig, ApiState, router};
+use crate::{ApiConfig, ApiState, operations, router};
 
 /// How long the connections to Postgres may take to close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -49,6 +49,7 @@ pub async fn serve(
 ) -> anyhow::Result<()> {
     let state = ApiState::new(&config, fleet, shutdown.clone())?;
     tracing::info!(address = %listener.local_addr()?, "the API listens");
+    tokio::spawn(operations::adopt(state.clone()));
     // Small answers and events must not wait for more to come.
     let listener = listener.tap_io(|connection| {
         connection.set_nodelay(true).ok();
@@ -66,6 +67,8 @@ pub async fn serve(
             Ok(())
         }
     };
+    // What they decide is decided whole; what goes on after that is the next API's.
+    state.operations.stopped().await;
     state.events_shutdown.cancel();
     state.events.stopped().await;
     // A statement that Postgres does not answer would keep it waiting.

@@ -56,6 +56,7 @@ impl Running {
             broker: BrokerConfig::new("amqp://127.0.0.1", &args.prefix)?,
             listen: args.listen,
             allowed_hosts: args.allowed_hosts.clone(),
+            fleet_patience: taskmaster_api::FLEET_PATIENCE,
         };
         let listener = taskmaster_api::bind(&config).await?;
         let address = readiness::reachable(listener.local_addr()?);
