@@ -4,8 +4,8 @@ use clap::{Parser, Subcommand};
 use reqwest::Url;
 
 use crate::commands::{
-    cancel, chaos, doctor, healthcheck, kill, logs, retry, scale, services, stats, submit, task,
-    tasks, workers,
+    audit, cancel, chaos, doctor, healthcheck, kill, logs, retry, scale, services, stats, submit,
+    task, tasks, workers,
 };
 use crate::up;
 
@@ -37,6 +37,7 @@ pub(crate) enum Command {
     Workers(workers::Args),
     Scale(scale::Args),
     Kill(kill::Args),
+    Audit(audit::Args),
     Stats(stats::Args),
     Api(services::Api),
     Coordinator(services::Coordinator),

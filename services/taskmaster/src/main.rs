@@ -54,6 +54,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Workers(args) => args.run().await,
             Command::Scale(args) => args.run().await,
             Command::Kill(args) => args.run().await,
+            Command::Audit(args) => args.run().await,
             Command::Stats(args) => args.run().await,
             Command::Api(args) => args.run().await,
             Command::Coordinator(args) => args.run().await,
