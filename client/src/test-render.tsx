@@ -11,6 +11,8 @@ import {
 import { render } from "@testing-library/react";
 import type { ReactNode } from "react";
 import { vi } from "vitest";
+import type { AuditEntry } from "./services/audit";
+import type { Fleet } from "./services/fleet";
 import { createQueryClient } from "./services/query-client";
 import type { Task } from "./services/tasks";
 import type { Worker } from "./services/workers";
@@ -86,6 +88,32 @@ export function aWorker(change: Partial<Worker> = {}): Worker {
     version: "0.1.0",
     started_at: "2026-01-23T09:00:00.000Z",
     last_active_at: "2026-01-23T10:00:00.000Z",
+    ...change,
+  };
+}
+
+export function aFleet(change: Partial<Fleet> = {}): Fleet {
+  return {
+    kind: "processes",
+    available: true,
+    desired: 3,
+    min: 1,
+    max: 50,
+    members: [],
+    nodes: [],
+    ...change,
+  };
+}
+
+export function anAuditEntry(change: Partial<AuditEntry> = {}): AuditEntry {
+  return {
+    id: "0198c5d2-0000-7000-8000-00000000000a",
+    at: "2026-01-23T10:00:00.000Z",
+    caller: "local operator",
+    action: "fleet.scale",
+    fleet: "docker",
+    request: { count: 3 },
+    steps: [],
     ...change,
   };
 }

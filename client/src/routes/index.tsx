@@ -1,5 +1,6 @@
 import { createFileRoute, Link } from "@tanstack/react-router";
 import { ArrowRight, Plus } from "lucide-react";
+import { FleetActivity } from "@/components/fleet-activity";
 import { NoTasks } from "@/components/no-tasks";
 import { PageHeader } from "@/components/page-header";
 import { ProblemAlert } from "@/components/problem-alert";
@@ -34,7 +35,10 @@ function Dashboard() {
       )}
       <div className="mt-4 grid gap-4 xl:grid-cols-[minmax(0,1fr)_26rem] xl:items-start">
         <NewestTasks />
-        <WorkerPanel />
+        <div className="min-w-0">
+          <WorkerPanel />
+          <FleetActivity />
+        </div>
       </div>
     </>
   );

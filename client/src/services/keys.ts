@@ -5,6 +5,8 @@ export const keys = {
   stats: ["stats"],
   workers: ["workers"],
   fleet: ["fleet"],
+  audit: ["audit"],
+  auditPage: (limit: number) => ["audit", limit],
   taskLists: ["task-lists"],
   taskList: (filter: object) => ["task-lists", filter],
   task: (id: string) => ["task", id],
