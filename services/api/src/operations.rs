@@ -10,7 +10,8 @@ mod name;
 mod recorder;
 mod turn;
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::anyhow;
@@ -20,7 +21,7 @@ use taskmaster_fleet::{FleetError, FleetKind, ScaleOutcome, Step};
 use taskmaster_store::audit::{self, Outcome};
 use taskmaster_store::workers::Worker;
 use taskmaster_store::{StoreConfig, bounded};
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
@@ -43,8 +44,9 @@ pub(crate) struct Operations {
     /// How long an operation waits for its turn.
     patience: Duration,
     /// One of this process at a time asks for the lock, so that those that wait need no connections.
-    turn: Arc<Mutex<()>>,
-    /// Those under way.
+    turn: Arc<tokio::sync::Mutex<()>>,
+    /// Those that this process carries out: after an outage of Postgres they look like nobody's.
+    ours: Arc<Mutex<HashSet<Uuid>>>,
     tracker: TaskTracker,
 }
 
@@ -55,8 +57,25 @@ impl Operations {
             store,
             patience,
             turn: Arc::default(),
+            ours: Arc::default(),
             tracker: TaskTracker::new(),
         }
+    }
+
+    fn ours(&self) -> MutexGuard<'_, HashSet<Uuid>> {
+        self.ours.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Carries out the operation `id`, unless this process does so already.
+    fn spawn(&self, id: Uuid, carrying_out: impl Future<Output = ()> + Send + 'static) {
+        if !self.ours().insert(id) {
+            return;
+        }
+        let operations = self.clone();
+        self.tracker.spawn(async move {
+            carrying_out.await;
+            operations.ours().remove(&id);
+        });
     }
 
     /// Waits until each operation has decided and what it left to do is left to the next API, once it is known that this
@@ -227,7 +246,7 @@ pub(crate) async fn begin(state: &ApiState, order: Order) -> Result<Operation, A
     );
     let (tell, told) = mpsc::unbounded_channel();
     let carrying_out = carry_out(state.clone(), id, order.change, tell);
-    state.operations.tracker.spawn(carrying_out);
+    state.operations.spawn(id, carrying_out);
     Ok(Operation { id, told })
 }
 

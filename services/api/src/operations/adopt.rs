@@ -30,8 +30,8 @@ pub(crate) async fn adopt(state: ApiState) {
         match bounded(adopting).await {
             Ok(entries) => {
                 for entry in entries {
-                    let tracker = &state.operations.tracker;
-                    tracker.spawn(take_over(state.clone(), entry));
+                    let id = entry.id;
+                    state.operations.spawn(id, take_over(state.clone(), entry));
                 }
             }
             Err(error) => tracing::debug!(%error, "looks for unfinished operations later"),
