@@ -128,6 +128,11 @@ test("the fleet grows from 3 to 5 and shrinks to 2", async () => {
   await seen(page.getByText("2 of 2 online", { exact: true }));
   await online().nth(2).waitFor({ state: "detached" });
   expect(await online().count()).toBe(2);
+
+  const activity = (text: string) =>
+    page.locator('[data-testid="activity"][data-status="done"]', { hasText: text });
+  await seen(activity("Scale to 5").filter({ hasText: "local operator: 2 started" }));
+  await seen(activity("Scale to 2").filter({ hasText: "local operator: 3 removed" }));
 });
 
 test("one worker is drained and stays away, until the fleet grows again", async () => {

@@ -11,6 +11,8 @@ import {
 import { render } from "@testing-library/react";
 import type { ReactNode } from "react";
 import { vi } from "vitest";
+import type { AuditEntry } from "./services/audit";
+import type { Fleet } from "./services/fleet";
 import { createQueryClient } from "./services/query-client";
 import type { Fleet } from "./services/fleet";
 import type { Task } from "./services/tasks";
@@ -94,9 +96,12 @@ export function aWorker(change: Partial<Worker> = {}): Worker {
 export function aFleet(change: Partial<Fleet> = {}): Fleet {
   return {
     kind: "processes",
+    available: true,
     desired: 3,
     min: 1,
     max: 50,
+    members: [],
+    nodes: [],
     autoscaler: {
       enabled: false,
       dry_run: false,
@@ -109,6 +114,19 @@ export function aFleet(change: Partial<Fleet> = {}): Fleet {
       max_step_up: 4,
       max_step_down: 4,
     },
+    ...change,
+  };
+}
+
+export function anAuditEntry(change: Partial<AuditEntry> = {}): AuditEntry {
+  return {
+    id: "0198c5d2-0000-7000-8000-00000000000a",
+    at: "2026-01-23T10:00:00.000Z",
+    caller: "local operator",
+    action: "fleet.scale",
+    fleet: "docker",
+    request: { count: 3 },
+    steps: [],
     ...change,
   };
 }

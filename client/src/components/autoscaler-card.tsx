@@ -29,7 +29,7 @@ export function AutoscalerCard() {
   const { autoscaler, desired } = fleet.data;
 
   return (
-    <Card aria-label="Autoscaler" data-testid="autoscaler">
+    <Card aria-label="Autoscaler" data-testid="autoscaler" className="mt-4">
       <CardHeader title="Autoscaler" aside={autoscaler.pinned ? "pinned" : MODES[modeOf(autoscaler)]}>
         <Button
           variant="ghost"

@@ -1,7 +1,7 @@
 import { LoaderCircle, Minus, Plus } from "lucide-react";
 import { useId, useState, type FormEvent } from "react";
 import type { Fleet } from "@/services/fleet";
-import { ProblemError } from "@/services/http";
+import { ProblemError, type Schemas } from "@/services/http";
 import { useScale } from "@/services/workers";
 import { Button } from "./ui/button";
 import { Input } from "./ui/input";
@@ -22,6 +22,7 @@ export function ScaleControl({ fleet, staying, draining }: ScaleControlProps) {
   const text = edited ?? String(wanted);
   const count = Number(text);
   const valid = /^\d+$/.test(text) && count >= fleet.min && count <= fleet.max;
+  const away = !fleet.available;
 
   const step = (by: number) => {
     const from = valid ? count : wanted;
@@ -29,7 +30,7 @@ export function ScaleControl({ fleet, staying, draining }: ScaleControlProps) {
   };
   const submit = (event: FormEvent) => {
     event.preventDefault();
-    if (!valid || scale.isPending) return;
+    if (!valid || away || scale.isPending) return;
     scale.mutate(count, {
       onSuccess: () => {
         setEdited(undefined);
@@ -48,7 +49,7 @@ export function ScaleControl({ fleet, staying, draining }: ScaleControlProps) {
             size="icon"
             aria-label="One worker fewer"
             className="rounded-r-none"
-            disabled={valid && count <= fleet.min}
+            disabled={away || (valid && count <= fleet.min)}
             onClick={() => {
               step(-1);
             }}
@@ -62,6 +63,7 @@ export function ScaleControl({ fleet, staying, draining }: ScaleControlProps) {
             min={fleet.min}
             max={fleet.max}
             value={text}
+            disabled={away}
             aria-invalid={valid ? undefined : true}
             aria-describedby={`${id}-note`}
             onChange={(event) => {
@@ -73,7 +75,7 @@ export function ScaleControl({ fleet, staying, draining }: ScaleControlProps) {
             size="icon"
             aria-label="One worker more"
             className="rounded-l-none"
-            disabled={valid && count >= fleet.max}
+            disabled={away || (valid && count >= fleet.max)}
             onClick={() => {
               step(1);
             }}
@@ -84,7 +86,7 @@ export function ScaleControl({ fleet, staying, draining }: ScaleControlProps) {
         <Button
           type="submit"
           variant={valid && count !== wanted ? "primary" : "outline"}
-          disabled={!valid}
+          disabled={!valid || away}
           pending={scale.isPending}
         >
           Scale
@@ -97,7 +99,11 @@ export function ScaleControl({ fleet, staying, draining }: ScaleControlProps) {
         className="mt-1.5 flex min-h-4 items-center gap-1.5 text-xs"
       >
         <ScaleNote
-          problem={valid ? refusal(scale.error) : `Between ${fleet.min} and ${fleet.max} workers.`}
+          problem={
+            valid
+              ? (refusal(scale.error) ?? failed(scale.data))
+              : `Between ${fleet.min} and ${fleet.max} workers.`
+          }
           wanted={wanted}
           staying={staying}
           draining={draining}
@@ -122,6 +128,12 @@ function ScaleNote({ problem, wanted, staying, draining }: ScaleNoteProps) {
       </span>
     </>
   );
+}
+
+/** The workers that could not be started. */
+function failed(result: Schemas["ScaleResult"] | undefined): string | undefined {
+  if (result === undefined || result.failed.length === 0) return undefined;
+  return result.failed.map(({ name, reason }) => `${name} could not be started: ${reason}`).join("; ");
 }
 
 /** The API's own words about why it does not scale. */

@@ -1,9 +1,27 @@
 import { render, screen } from "@testing-library/react";
 import { expect, test } from "vitest";
 import { TASK_STATUSES } from "@/services/tasks";
-import { StatusBadge } from "./status-badge";
+import { StatusBadge, type Status } from "./status-badge";
 
-test.each([...TASK_STATUSES, "idle", "busy", "draining", "offline", "timed_out", "lost"] as const)(
+const OTHERS = [
+  "idle",
+  "busy",
+  "draining",
+  "offline",
+  "timed_out",
+  "lost",
+  "starting",
+  "online",
+  "unhealthy",
+  "restarting",
+  "gone",
+  "under_way",
+  "done",
+  "partial",
+  "refused",
+] as const satisfies readonly Status[];
+
+test.each([...TASK_STATUSES, ...OTHERS])(
   "%s is told by an icon and a word, not by colour alone",
   (status) => {
     render(<StatusBadge status={status} />);

@@ -2,21 +2,28 @@ import {
   ArrowRightCircle,
   Ban,
   Circle,
+  CircleAlert,
   CircleCheck,
   CircleDashed,
   CircleX,
   Clock,
   Hourglass,
+  HeartPulse,
   LoaderCircle,
+  PowerOff,
+  RotateCw,
   TimerOff,
   Unplug,
   type LucideIcon,
 } from "lucide-react";
 import { cn } from "@/lib/cn";
+import type { AuditOutcome } from "@/services/audit";
+import type { FleetMemberState } from "@/services/fleet";
 import type { Attempt, TaskStatus } from "@/services/tasks";
 import type { WorkerStatus } from "@/services/workers";
 
-export type Status = TaskStatus | WorkerStatus | Attempt["outcome"];
+export type Status =
+  TaskStatus | WorkerStatus | FleetMemberState | Attempt["outcome"] | AuditOutcome | "under_way";
 
 type Look = { label: string; icon: LucideIcon; tone: string; spins?: boolean };
 
@@ -32,6 +39,15 @@ const LOOKS: Record<Status, Look> = {
   idle: { label: "Idle", icon: Circle, tone: "text-completed bg-completed/10" },
   busy: { label: "Busy", icon: LoaderCircle, tone: "text-running bg-running/10", spins: true },
   draining: { label: "Draining", icon: Hourglass, tone: "text-draining bg-draining/10" },
+  starting: { label: "Starting", icon: LoaderCircle, tone: "text-assigned bg-assigned/10", spins: true },
+  online: { label: "Online", icon: Circle, tone: "text-completed bg-completed/10" },
+  unhealthy: { label: "Unhealthy", icon: HeartPulse, tone: "text-failed bg-failed/10" },
+  restarting: { label: "Restarting", icon: RotateCw, tone: "text-draining bg-draining/10" },
+  gone: { label: "Gone", icon: PowerOff, tone: "text-cancelled bg-cancelled/10" },
+  under_way: { label: "Under way", icon: LoaderCircle, tone: "text-running bg-running/10", spins: true },
+  done: { label: "Done", icon: CircleCheck, tone: "text-completed bg-completed/10" },
+  partial: { label: "Partial", icon: CircleAlert, tone: "text-draining bg-draining/10" },
+  refused: { label: "Refused", icon: Ban, tone: "text-cancelled bg-cancelled/10" },
   offline: { label: "Offline", icon: Unplug, tone: "text-cancelled bg-cancelled/10" },
 };
 

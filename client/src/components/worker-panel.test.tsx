@@ -1,7 +1,7 @@
 import { screen, waitFor, within } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { expect, test } from "vitest";
-import { aWorker, renderPage, stubApi } from "@/test-render";
+import { aFleet, aWorker, renderPage, stubApi } from "@/test-render";
 import { WorkerPanel } from "./worker-panel";
 
 const workers = [
@@ -12,8 +12,8 @@ const workers = [
 ];
 const answers = {
   "GET /api/v1/workers": { body: { workers } },
-  "GET /api/v1/fleet": { body: { kind: "processes", desired: 5, min: 1, max: 50 } },
-  "POST /api/workers/scale": { body: { count: 7, started: [], draining: [], message: "" } },
+  "GET /api/v1/fleet": { body: aFleet({ desired: 5 }) },
+  "POST /api/workers/scale": { body: { count: 7, started: [], draining: [], failed: [], message: "" } },
   "POST /api/workers/kill": { body: { name: "worker-2", message: "" } },
   "POST /api/v1/workers/worker-2/drain": { status: 202, body: { ...workers[1], status: "draining" } },
 };
@@ -84,11 +84,57 @@ test("a worker is drained only after the question, and only if it does not drain
 });
 
 test("workers that TaskMaster did not start can be drained, and neither scaled nor killed", async () => {
-  stubApi({ ...answers, "GET /api/v1/fleet": { body: { kind: "none", min: 1, max: 50 } } });
+  stubApi({ ...answers, "GET /api/v1/fleet": { body: aFleet({ kind: "none" }) } });
   await renderPage(<WorkerPanel />);
   expect(await screen.findByText(/cannot scale or kill them/)).toBeVisible();
   expect(screen.queryByRole("button", { name: "Scale" })).toBeNull();
   expect(screen.queryByRole("button", { name: "Kill worker-2" })).toBeNull();
   await userEvent.click(screen.getByRole("button", { name: "Drain worker-2" }));
   expect(screen.getByRole("alertdialog")).toHaveTextContent("Whatever started it may start it again.");
+});
+
+test("members that have not signed on, or have ended, are listed with what they do", async () => {
+  const members = [
+    { name: "tm-worker-2", state: "unhealthy", worker: "worker-2", host: "0123456789ab" },
+    { name: "tm-worker-12", state: "restarting" },
+    { name: "tm-worker-9", state: "starting" },
+    { name: "tm-worker-7", state: "gone" },
+  ] as const;
+  stubApi({ ...answers, "GET /api/v1/fleet": { body: aFleet({ kind: "docker", members: [...members] }) } });
+  await renderPage(<WorkerPanel />);
+  const rows = await screen.findAllByTestId("member-row");
+  expect(rows.map((row) => [row.dataset.member, row.dataset.status])).toEqual([
+    ["tm-worker-7", "gone"],
+    ["tm-worker-9", "starting"],
+    ["tm-worker-12", "restarting"],
+  ]);
+  expect(screen.getByRole("button", { name: "Kill tm-worker-9" })).toBeVisible();
+  expect(screen.queryByRole("button", { name: "Kill tm-worker-7" })).toBeNull();
+  const unhealthy = screen.getAllByTestId("worker-row").find((row) => row.dataset.worker === "worker-2");
+  expect(unhealthy).toHaveTextContent("Unhealthy");
+});
+
+test("an engine that is away is told, and nothing can be changed", async () => {
+  const away = aFleet({
+    kind: "docker",
+    available: false,
+    reason: "the Docker engine does not answer",
+    desired: null,
+    members: [{ name: "tm-worker-9", state: "starting" }],
+  });
+  stubApi({ ...answers, "GET /api/v1/fleet": { body: away } });
+  await renderPage(<WorkerPanel />);
+  expect(await screen.findByRole("alert")).toHaveTextContent("the Docker engine does not answer");
+  expect(screen.getByRole("button", { name: "Scale" })).toBeDisabled();
+  expect(screen.getByLabelText("Workers")).toBeDisabled();
+  expect(screen.queryByRole("button", { name: "Kill tm-worker-9" })).toBeNull();
+});
+
+test("workers that could not be started are named", async () => {
+  const failed = [{ name: "tm-worker-4", step: "started", reason: "no such image" }];
+  const body = { count: 7, started: [], draining: [], failed, operation_id: "", message: "" };
+  stubApi({ ...answers, "POST /api/workers/scale": { body } });
+  await renderPage(<WorkerPanel />);
+  await userEvent.click(await screen.findByRole("button", { name: "Scale" }));
+  expect(await screen.findByText("tm-worker-4 could not be started: no such image")).toBeVisible();
 });

@@ -1,9 +1,10 @@
 import { ServerOff } from "lucide-react";
 import { useState } from "react";
-import { useFleet } from "@/services/fleet";
+import { useFleet, type Fleet, type FleetMember } from "@/services/fleet";
 import { isOnline, useWorkers, type Worker } from "@/services/workers";
 import { CommandLine } from "./command-line";
 import { EmptyState } from "./empty-state";
+import { MemberRow } from "./member-row";
 import { ProblemAlert } from "./problem-alert";
 import { ScaleControl } from "./scale-control";
 import { Button } from "./ui/button";
@@ -29,6 +30,11 @@ export function WorkerPanel() {
       {controlled && (
         <ScaleControl fleet={fleet.data} staying={online.length - draining} draining={draining} />
       )}
+      {fleet.data?.available === false && (
+        <p role="alert" className="border-b px-4 py-2.5 text-xs text-failed">
+          Cannot change the fleet: {fleet.data.reason}. Workers that run go on.
+        </p>
+      )}
       {fleet.data?.kind === "none" && (
         <p className="border-b px-4 py-2.5 text-xs text-muted">
           These workers were not started by this TaskMaster, so it cannot scale or kill them, only drain them.
@@ -45,29 +51,42 @@ export function WorkerPanel() {
         />
       )}
       {workers.isLoading && <PlaceholderRows />}
-      {all !== undefined && <WorkerList workers={all} controlled={controlled} />}
+      {all !== undefined && <WorkerList workers={all} fleet={controlled ? fleet.data : undefined} />}
     </Card>
   );
 }
 
-function WorkerList({ workers, controlled }: { workers: readonly Worker[]; controlled: boolean }) {
+function WorkerList({ workers, fleet }: { workers: readonly Worker[]; fleet: Fleet | undefined }) {
   const [unfolded, setUnfolded] = useState(false);
+  const members = fleet?.members ?? [];
   const online = workers.filter(isOnline).sort(byName);
+  const others = members.filter((member) => !speaksFor(online, member)).sort(byName);
   const offline = workers
-    .filter((worker) => !isOnline(worker))
+    .filter((worker) => !isOnline(worker) && !others.some(({ name }) => name === worker.name))
     .sort((a, b) => b.last_active_at.localeCompare(a.last_active_at));
   const shown = unfolded ? offline : offline.slice(0, OFFLINE_SHOWN);
   return (
     <>
-      {online.length === 0 && (
+      {online.length === 0 && others.length === 0 && (
         <EmptyState icon={ServerOff} title="No worker is online">
           <p>Tasks wait until one is. Scale the fleet, or start one:</p>
           <CommandLine>taskmaster worker</CommandLine>
         </EmptyState>
       )}
       <ul aria-label="Worker list" className="max-h-[36rem] overflow-y-auto">
-        {[...online, ...shown].map((worker) => (
-          <WorkerRow key={worker.name} worker={worker} controlled={controlled} />
+        {online.map((worker) => (
+          <WorkerRow
+            key={worker.name}
+            worker={worker}
+            controlled={fleet !== undefined}
+            member={members.find((member) => member.worker === worker.name)}
+          />
+        ))}
+        {others.map((member) => (
+          <MemberRow key={`member ${member.name}`} member={member} available={fleet?.available === true} />
+        ))}
+        {shown.map((worker) => (
+          <WorkerRow key={worker.name} worker={worker} controlled={fleet !== undefined} />
         ))}
       </ul>
       {offline.length > OFFLINE_SHOWN && (
@@ -88,9 +107,14 @@ function WorkerList({ workers, controlled }: { workers: readonly Worker[]; contr
   );
 }
 
+/** Whether one of these workers is this member: then its row says what it does. */
+function speaksFor(online: readonly Worker[], member: FleetMember): boolean {
+  return online.some(({ name }) => name === member.worker || name === member.name);
+}
+
 const names = new Intl.Collator(undefined, { numeric: true });
 
-function byName(a: Worker, b: Worker): number {
+function byName(a: { name: string }, b: { name: string }): number {
   return names.compare(a.name, b.name);
 }
 

@@ -1,5 +1,6 @@
 import { Link } from "@tanstack/react-router";
 import { cn } from "@/lib/cn";
+import type { FleetMember } from "@/services/fleet";
 import { isOnline, type Worker } from "@/services/workers";
 import { DrainWorker } from "./drain-worker";
 import { KillWorker } from "./kill-worker";
@@ -11,10 +12,12 @@ type WorkerRowProps = {
   worker: Worker;
   /** Whether this TaskMaster started it, and so can kill it. */
   controlled: boolean;
+  /** What whoever started it sees of it. */
+  member?: FleetMember | undefined;
 };
 
 /** One worker: what it is, what it does, what it has done. */
-export function WorkerRow({ worker, controlled }: WorkerRowProps) {
+export function WorkerRow({ worker, controlled, member }: WorkerRowProps) {
   const online = isOnline(worker);
   return (
     <li
@@ -28,12 +31,13 @@ export function WorkerRow({ worker, controlled }: WorkerRowProps) {
         <Link
           to="/tasks"
           search={{ worker: worker.name }}
-          title={describe(worker)}
+          title={describe(worker, member)}
           className="truncate font-medium hover:underline"
         >
           {worker.name}
         </Link>
         <StatusBadge status={worker.status} />
+        {member?.state === "unhealthy" && <StatusBadge status="unhealthy" />}
         <span className="ml-auto flex">
           {!online && <Record worker={worker} />}
           {online && worker.status !== "draining" && (
@@ -96,6 +100,8 @@ function shortId(id: string): string {
   return `…${id.slice(-6)}`;
 }
 
-function describe({ name, host, pid, version }: Worker): string {
-  return `${name} on ${host}, pid ${pid}, version ${version}`;
+function describe({ name, host, pid, version }: Worker, member: FleetMember | undefined): string {
+  const container = member?.host == null ? "" : `, container ${member.name}`;
+  const node = member?.node == null ? "" : `, machine ${member.node}`;
+  return `${name} on ${host}, pid ${pid}, version ${version}${container}${node}`;
 }

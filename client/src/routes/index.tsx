@@ -1,6 +1,7 @@
 import { createFileRoute, Link } from "@tanstack/react-router";
 import { ArrowRight, Plus } from "lucide-react";
 import { AutoscalerCard } from "@/components/autoscaler-card";
+import { FleetActivity } from "@/components/fleet-activity";
 import { NoTasks } from "@/components/no-tasks";
 import { PageHeader } from "@/components/page-header";
 import { ProblemAlert } from "@/components/problem-alert";
@@ -35,9 +36,10 @@ function Dashboard() {
       )}
       <div className="mt-4 grid gap-4 xl:grid-cols-[minmax(0,1fr)_26rem] xl:items-start">
         <NewestTasks />
-        <div className="min-w-0 space-y-4">
+        <div className="min-w-0">
           <WorkerPanel />
           <AutoscalerCard />
+          <FleetActivity />
         </div>
       </div>
     </>

@@ -1,4 +1,4 @@
-// The fleet resource: how many workers are wanted, and whether TaskMaster can change that.
+// The fleet resource: how many workers are wanted, whether TaskMaster can change that, and what each of them does.
 
 import { useQuery } from "@tanstack/react-query";
 import { get, type Schemas } from "./http";
@@ -6,11 +6,23 @@ import { keys } from "./keys";
 import { usePolling } from "./live";
 
 export type Fleet = Schemas["Fleet"];
+export type FleetMember = Schemas["FleetMember"];
+export type FleetMemberState = Schemas["FleetMemberState"];
+
+/** What a container does until it has signed on, and after it has signed off, is no event. */
+const CHANGES_EVERY_MS = 2_000;
 
 export function useFleet() {
+  const polling = usePolling();
   return useQuery({
     queryKey: keys.fleet,
     queryFn: ({ signal }) => get("/api/v1/fleet", { signal }),
-    refetchInterval: usePolling(),
+    refetchInterval: ({ state }) =>
+      state.data === undefined || isSettled(state.data) ? polling : CHANGES_EVERY_MS,
   });
+}
+
+/** Whether nothing is about to change by itself. */
+function isSettled(fleet: Fleet): boolean {
+  return fleet.available && fleet.members.every(({ state }) => state === "online" || state === "gone");
 }

@@ -7,6 +7,8 @@ export const keys = {
   fleet: ["fleet"],
   forecast: ["forecast"],
   decisions: ["decisions"],
+  audit: ["audit"],
+  auditPage: (limit: number) => ["audit", limit],
   taskLists: ["task-lists"],
   taskList: (filter: object) => ["task-lists", filter],
   task: (id: string) => ["task", id],

@@ -75,6 +75,7 @@ export function startLive(client: QueryClient): () => void {
         workers: () => {
           changed("workers");
           changed("fleet");
+          changed("audit");
         },
         resync: () => {
           setConnection("live");

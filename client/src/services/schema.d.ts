@@ -72,6 +72,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists what was done to the fleet, newest first. */
+        get: operations["list_audit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audit/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows one operation: how far it is, or how it ended. */
+        get: operations["get_audit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/events": {
         parameters: {
             query?: never;
@@ -102,10 +136,34 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Shows how many workers there are to be. */
+        /** Shows how many workers there are to be, and what those do that there are. */
         get: operations["fleet"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/fleet/scale": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Makes the fleet this large. Workers that go finish what they run first.
+         * @description Answers when it is under way: with 202, and with the address of the operation in `Location`; or, if `text/event-stream` is
+         *     accepted, with what happens as it happens. The first event is `operation`, with `{"operation_id"}`; then there is a `step`
+         *     for each thing done, with `{"name", "kind", "reason"}`; `decided`, with what `POST /api/workers/scale` answers, when the
+         *     new ones are started and the others told to go; and at the end, when those are gone, `done`, with
+         *     `{"operation_id", "outcome", "error"}`. It goes on whether or not anybody listens.
+         */
+        post: operations["scale_fleet"];
         delete?: never;
         options?: never;
         head?: never;
@@ -270,11 +328,33 @@ export interface paths {
         /**
          * Drains a worker: it takes nothing new, gives back at once what it has not started, finishes what it runs within its
          *     drain grace, and ends.
-         * @description A worker of this TaskMaster's own fleet stays away, and the fleet is smaller by it. Whatever else started it, such as
-         *     systemd or Kubernetes, may start it again. Asked again while it drains, the answer is the same; 404 if there never was
-         *     a worker of this name, 409 if it is offline.
+         * @description The name is the worker's own or that of its container. A worker of this TaskMaster's own fleet stays away, and the fleet is
+         *     smaller by it. Whatever else started it, such as systemd or Kubernetes, may start it again. Asked again while it drains,
+         *     the answer is the same; 404 if there never was a worker of this name, 409 if it is offline. `Location` is the operation's.
          */
         post: operations["drain_worker"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/workers/{name}/kill": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Stops a worker of this TaskMaster's own fleet, which is smaller by it from then on. What it does not finish soon is handed
+         *     back to run elsewhere, where that is allowed.
+         * @description The name is the worker's own or that of its container; 404 if it is no worker of this fleet. Answers as
+         *     `POST /api/v1/fleet/scale` does: with the operation, or with its steps.
+         */
+        post: operations["kill_worker"];
         delete?: never;
         options?: never;
         head?: never;
@@ -307,7 +387,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Stops one worker, and makes the fleet smaller by it. */
+        /** Stops one worker, by its name or that of its container, and makes the fleet smaller by it. */
         post: operations["kill"];
         delete?: never;
         options?: never;
@@ -324,7 +404,11 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Makes the fleet this large. Workers that go finish what they run first. */
+        /**
+         * Makes the fleet this large. Workers that go finish what they run first.
+         * @description Answers when those that are new are started and the others told to go. 409 while another change of the fleet is under way
+         *     and takes long, 502 when none of the new ones could be started, 503 when the Docker engine does not answer.
+         */
         post: operations["scale"];
         delete?: never;
         options?: never;
@@ -432,11 +516,81 @@ export interface components {
             /** @description Oldest first, the latest last. */
             attempts: components["schemas"]["Attempt"][];
         };
+        /** @description An operation. */
+        AuditEntry: {
+            /** @description What it does: `fleet.scale`, `fleet.kill`, `fleet.drain` and so on. */
+            action: string;
+            /**
+             * Format: date-time
+             * @description When it began.
+             */
+            at: string;
+            /** @description Who asked for it. */
+            caller: string;
+            /** @description Why it was refused, or what went wrong. */
+            error?: string | null;
+            /**
+             * Format: date-time
+             * @description When it was over; nothing: it is under way.
+             */
+            finished_at?: string | null;
+            /** @description The kind of fleet that it is about. */
+            fleet: string;
+            /**
+             * Format: uuid
+             * @description Its id.
+             */
+            id: string;
+            outcome?: components["schemas"]["AuditOutcome"] | null;
+            /** @description Why, if somebody said so. */
+            reason?: string | null;
+            /** @description What was asked for. */
+            request: {
+                [key: string]: unknown;
+            };
+            /** @description What was done, in order. */
+            steps: components["schemas"]["AuditStep"][];
+        };
+        /**
+         * @description How an operation ended.
+         * @enum {string}
+         */
+        AuditOutcome: "done" | "partial" | "failed" | "refused";
+        /** @description One page of operations, newest first. */
+        AuditPage: {
+            /** @description The operations. */
+            entries: components["schemas"]["AuditEntry"][];
+            /** @description What to give as `cursor` for the next page; nothing: this is the last one. */
+            next_cursor?: string | null;
+        };
+        /** @description Something that was done on the way. */
+        AuditStep: {
+            /**
+             * Format: date-time
+             * @description When it was written down.
+             */
+            at: string;
+            /** @description `creating`, `created`, `starting`, `started`, `draining`, `stopped`, `removed` or `failed`. */
+            kind: string;
+            /** @description Of whom: a worker's or a container's name. */
+            name: string;
+            /** @description Why it failed. */
+            reason?: string | null;
+        };
         /**
          * @description How a task is run.
          * @enum {string}
          */
         ExecutorKind: "process" | "simulate";
+        /** @description A worker that could not be started. */
+        FailedWorker: {
+            /** @description Its name, or the name that its container was to have. */
+            name: string;
+            /** @description Why. */
+            reason: string;
+            /** @description What was not reached: `created` or `started`. */
+            step: string;
+        };
         /** @description What is wrong with one field of a submission, and what is allowed. */
         FieldError: {
             /** @description The field, as a path: `command`, `env.PATH`, `[3].priority`. */
@@ -444,8 +598,10 @@ export interface components {
             /** @description What is wrong with it and what is allowed. */
             message: string;
         };
-        /** @description How many workers there are to be. */
+        /** @description How many workers there are to be, and those that there are. */
         Fleet: {
+            /** @description Whether it can be seen and changed now; else all that follows is what was last seen. */
+            available: boolean;
             /**
              * Format: int32
              * @description How many there are to be; nothing where this API does not decide it.
@@ -458,17 +614,60 @@ export interface components {
              * @description The most that can be asked for.
              */
             max: number;
+            /** @description Each of them; none where this API does not start them. */
+            members: components["schemas"]["FleetMember"][];
             /**
              * Format: int32
              * @description The fewest that can be asked for.
              */
             min: number;
+            /** @description The machines that they may run on; none where there is only one. */
+            nodes: components["schemas"]["FleetNode"][];
+            /** @description Why not. */
+            reason?: string | null;
         };
         /**
          * @description Who starts and stops workers.
          * @enum {string}
          */
-        FleetKind: "processes" | "none";
+        FleetKind: "processes" | "docker" | "swarm" | "none";
+        /** @description A worker of the fleet. */
+        FleetMember: {
+            /** @description The host name that it sees, if it is a container. */
+            host?: string | null;
+            /** @description Its name in the fleet: the process's or the container's. */
+            name: string;
+            /** @description The machine it runs on, if there are several. */
+            node?: string | null;
+            /**
+             * Format: int32
+             * @description Its process id, if it is a process of this machine.
+             */
+            pid?: number | null;
+            /** @description What it does. */
+            state: components["schemas"]["FleetMemberState"];
+            /** @description Its name among the workers, once it has signed on. */
+            worker?: string | null;
+        };
+        /**
+         * @description What a worker of the fleet does.
+         * @enum {string}
+         */
+        FleetMemberState: "starting" | "online" | "draining" | "unhealthy" | "restarting" | "gone";
+        /** @description A machine that workers may run on. */
+        FleetNode: {
+            /** @description `active`, `pause` (it gets nothing new) or `drain` (what it has goes elsewhere). */
+            availability: string;
+            /** @description Its host name. */
+            name: string;
+            /** @description `ready`, `down`, `disconnected` or `unknown`. */
+            state: string;
+            /**
+             * Format: int32
+             * @description How many workers are to run there.
+             */
+            workers: number;
+        };
         /** @description Which worker is to stop. */
         KillRequest: {
             /** @description Its name. */
@@ -480,6 +679,11 @@ export interface components {
             message: string;
             /** @description Its name. */
             name: string;
+            /**
+             * Format: uuid
+             * @description What `/api/v1/audit/{id}` knows it by.
+             */
+            operation_id: string;
         };
         /** @description What went wrong, as RFC 9457 describes it. */
         Problem: {
@@ -521,8 +725,15 @@ export interface components {
             count: number;
             /** @description The names of those that finish what they run and then go. */
             draining: string[];
+            /** @description Those that could not be started. */
+            failed: components["schemas"]["FailedWorker"][];
             /** @description The same in words. */
             message: string;
+            /**
+             * Format: uuid
+             * @description What `/api/v1/audit/{id}` knows it by.
+             */
+            operation_id: string;
             /** @description The names of those that were started. */
             started: string[];
         };
@@ -1221,6 +1432,70 @@ export interface operations {
             };
         };
     };
+    list_audit: {
+        parameters: {
+            query?: {
+                /** @description How many at most; 50 unless told. */
+                limit?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditPage"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_audit: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The operation. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditEntry"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     events: {
         parameters: {
             query?: never;
@@ -1264,6 +1539,48 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Fleet"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    scale_fleet: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ScaleRequest"];
+            };
+        };
+        responses: {
+            /** @description The steps, as they are done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            /** @description The operation, under way. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditEntry"];
                 };
             };
             /** @description What went wrong. */
@@ -1609,6 +1926,47 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Worker"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    kill_worker: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The worker's name, or its container's. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The steps, as they are done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            /** @description The operation, under way. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditEntry"];
                 };
             };
             /** @description What went wrong. */

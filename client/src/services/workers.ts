@@ -25,33 +25,28 @@ export function isOnline(worker: Worker): boolean {
 }
 
 export function useScale() {
-  const client = useQueryClient();
-  return useMutation({
-    mutationFn: (count: number) => post("/api/workers/scale", { count }),
-    onSettled: () =>
-      Promise.all([
-        client.invalidateQueries({ queryKey: keys.fleet }),
-        client.invalidateQueries({ queryKey: keys.workers }),
-      ]),
-  });
+  return useFleetChange((count: number) => post("/api/workers/scale", { count }));
 }
 
 export function useDrain() {
-  const client = useQueryClient();
-  return useMutation({
-    mutationFn: (name: string) => post("/api/v1/workers/{name}/drain", undefined, { path: { name } }),
-    onSettled: () =>
-      Promise.all([
-        client.invalidateQueries({ queryKey: keys.fleet }),
-        client.invalidateQueries({ queryKey: keys.workers }),
-      ]),
-  });
+  return useFleetChange((name: string) =>
+    post("/api/v1/workers/{name}/drain", undefined, { path: { name } }),
+  );
 }
 
 export function useKill() {
+  return useFleetChange((name: string) => post("/api/workers/kill", { name }));
+}
+
+/** A change of the fleet: what shows it is fetched again when it is under way, or refused. */
+function useFleetChange<Wanted, Answer>(change: (wanted: Wanted) => Promise<Answer>) {
   const client = useQueryClient();
   return useMutation({
-    mutationFn: (name: string) => post("/api/workers/kill", { name }),
-    onSettled: () => client.invalidateQueries({ queryKey: keys.workers }),
+    mutationKey: keys.fleet,
+    mutationFn: change,
+    onSettled: () =>
+      Promise.all(
+        [keys.fleet, keys.workers, keys.audit].map((queryKey) => client.invalidateQueries({ queryKey })),
+      ),
   });
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::Result;
 
 /// How long a statement may take that is waited for without an end otherwise.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Waits for a statement, but not for ever: a connection that was cut silently tells nothing for many minutes.
 ///

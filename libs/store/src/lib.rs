@@ -5,10 +5,12 @@
 //! of them never wait for each other in a circle. Every stored time is the database's `now()`.
 
 pub mod attempts;
+pub mod audit;
 pub mod autoscaler;
 pub mod cancel;
 pub mod claim;
 pub mod finish;
+pub mod fleet_lock;
 pub mod inspect;
 pub mod keys;
 pub mod leadership;

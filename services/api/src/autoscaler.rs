@@ -4,23 +4,26 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::anyhow;
 use taskmaster_core::autoscale::{Autoscaler, Decision, Settings};
 use taskmaster_fleet::{FleetKind, ScaleOutcome};
 use taskmaster_runtime::{Backoff, Next, Periodic, run_periodically};
 use taskmaster_store::autoscaler::{self, Outcome};
 use taskmaster_store::leadership::{Candidate, Leadership, Office};
 use taskmaster_store::{StoreConfig, bounded};
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::ApiState;
 use crate::error::ApiError;
-use crate::seed::fleet::{loads, refusal};
+use crate::operations::{Decided, Order};
+use crate::{ApiState, operations};
 
 /// How often an API that does not lead tries to, and one that leads makes sure that it still does.
 const PULSE: Duration = Duration::from_millis(500);
 /// How long the leader's connection may take to answer before it counts as lost.
 const PULSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long to leave alone a fleet that could not be scaled.
+const FAILED_PAUSE: Duration = Duration::from_secs(30);
 
 /// Decides whenever this API leads, until `shutdown`, if it controls a fleet. Postgres may come and go.
 pub(crate) async fn run(
@@ -122,15 +125,14 @@ impl Periodic for Leader {
     const NAME: &'static str = "autoscaler";
 
     async fn run_once(&mut self) -> anyhow::Result<Next> {
-        let next = Ok(Next::After(self.interval));
         let pool = &self.state.pool;
         let settings = bounded(autoscaler::settings(pool)).await?;
         if !settings.enabled {
             self.autoscaler = Autoscaler::default();
-            return next;
+            return Ok(Next::After(self.interval));
         }
         let Some(desired) = self.state.fleet.desired().await? else {
-            return next;
+            return Ok(Next::After(self.interval));
         };
         let seen = bounded(autoscaler::observe(pool, desired, settings.target_seconds)).await?;
         let decision = self.autoscaler.decide(&settings, &seen);
@@ -146,7 +148,12 @@ impl Periodic for Leader {
             let (from, to, reason) = (decision.from, decision.to, decision.reason);
             tracing::info!(workers.from = from, workers.to = to, %reason, ?outcome, "decided");
         }
-        next
+        // Each try is written down in the audit.
+        let pause = match outcome {
+            Outcome::Failed(_) => self.interval.max(FAILED_PAUSE),
+            Outcome::Kept | Outcome::Applied => self.interval,
+        };
+        Ok(Next::After(pause))
     }
 }
 
@@ -155,35 +162,27 @@ impl Leader {
         if !decision.is_change() || settings.dry_run {
             return Outcome::Kept;
         }
-        match scale(&self.state, decision.to).await {
-            Ok(Some(scaled)) => outcome(&scaled),
-            Ok(None) => Outcome::Kept,
-            Err(error) => Outcome::Failed(error.to_string()),
+        match scale(&self.state, decision).await {
+            Ok(scaled) if operations::has_failed(&scaled) => {
+                Outcome::Failed(operations::failures(&scaled))
+            }
+            // What was not done of it is done at one of the next looks.
+            Ok(_) => Outcome::Applied,
+            Err(error) => Outcome::Failed(error.detail()),
         }
     }
 }
 
-/// Applied if something was done; what was not is done at one of the next looks.
-fn outcome(scaled: &ScaleOutcome) -> Outcome {
-    let nothing = scaled.started.is_empty() && scaled.draining.is_empty();
-    match scaled.failed.first() {
-        Some(failure) if nothing => {
-            Outcome::Failed(format!("{}: {}", failure.name, failure.reason))
+/// Scales through the same door as people do.
+async fn scale(state: &ApiState, decision: &Decision) -> Result<ScaleOutcome, ApiError> {
+    let order = Order::by_autoscaler(decision.to, decision.reason.to_string());
+    let mut operation = operations::begin(state, order).await?;
+    match operation.decided().await? {
+        Decided::Scaled(scaled) => Ok(scaled),
+        Decided::Killed | Decided::Drained(_) => {
+            Err(anyhow!("a scaling was decided as something else").into())
         }
-        _ => Outcome::Applied,
     }
-}
-
-/// The door through which the autoscaler scales. Nothing if somebody has scaled by hand since it looked.
-async fn scale(state: &ApiState, count: u32) -> Result<Option<ScaleOutcome>, ApiError> {
-    let settings = bounded(autoscaler::settings(&state.pool)).await?;
-    if settings.pinned || !settings.enabled {
-        return Ok(None);
-    }
-    let loads = loads(state).await?;
-    let (steps, _) = mpsc::unbounded_channel();
-    let scaled = state.fleet.scale(count, &loads, steps).await;
-    scaled.map(Some).map_err(refusal)
 }
 
 /// Somebody has scaled, killed or drained: the autoscaler leaves the fleet as it is until that is released.

@@ -2,10 +2,14 @@
 
 use std::net::SocketAddr;
 use std::str::FromStr;
+use std::time::Duration;
 
 use axum::http::uri::Authority;
 use taskmaster_broker::BrokerConfig;
 use taskmaster_store::StoreConfig;
+
+/// How long a change of the fleet waits until others have had their turn.
+pub const FLEET_PATIENCE: Duration = Duration::from_secs(30);
 
 /// The API's configuration.
 #[derive(Debug, Clone, clap::Args)]
@@ -36,6 +40,9 @@ pub struct ApiConfig {
     #[arg(long, env = "TASKMASTER_AUTOSCALE_INTERVAL", default_value_t = AUTOSCALE_INTERVAL, value_name = "SECONDS",
         value_parser = clap::value_parser!(u32).range(1..=3600))]
     pub autoscale_interval: u32,
+    /// See [`FLEET_PATIENCE`].
+    #[arg(skip = FLEET_PATIENCE)]
+    pub fleet_patience: Duration,
 }
 
 /// Often enough to meet a burst, and seldom enough to see what the last decision did.

@@ -6,6 +6,7 @@ use axum::http::header::{ALLOW, CONTENT_TYPE};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use taskmaster_core::FieldError;
+use taskmaster_fleet::FleetError;
 use taskmaster_store as store;
 
 use crate::problem::{PROBLEM_JSON, Problem};
@@ -46,22 +47,64 @@ impl ApiError {
     pub(crate) fn no_task(id: uuid::Uuid) -> Self {
         Self::NotFound(format!("there is no task with the id {id}"))
     }
+
+    /// Whether the request was looked at and found to be impossible, so that nothing was tried.
+    pub(crate) fn is_refusal(&self) -> bool {
+        !matches!(self, Self::Store(_) | Self::Internal(_))
+    }
+
+    /// What its answer says.
+    pub(crate) fn detail(&self) -> String {
+        self.problem().detail
+    }
+
+    fn problem(&self) -> Problem {
+        match self {
+            Self::BadInput(errors) => bad_input(errors.clone()),
+            Self::NotFound(detail) => Problem::new(StatusCode::NOT_FOUND, detail),
+            Self::Conflict(detail) => Problem::new(StatusCode::CONFLICT, detail),
+            Self::Refused(status, detail) => Problem::new(*status, detail),
+            Self::Store(error) if error.is_unavailable() => unavailable(),
+            // The log says what happened, the answer does not.
+            Self::Store(_) | Self::Internal(_) => {
+                let detail = "TaskMaster made a mistake; its log says which";
+                Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
+            }
+        }
+    }
+}
+
+impl From<FleetError> for ApiError {
+    fn from(error: FleetError) -> Self {
+        match error {
+            FleetError::NotAvailable => {
+                let detail = "this API does not control a fleet: start and stop workers by hand, or use `taskmaster up`";
+                Self::Refused(StatusCode::NOT_IMPLEMENTED, detail.to_owned())
+            }
+            FleetError::UnknownWorker(name) => {
+                Self::NotFound(format!("name: there is no worker {name:?} in this fleet"))
+            }
+            FleetError::OutOfRange { .. } => Self::field("count", error.to_string()),
+            FleetError::NoTemplate | FleetError::Refused(_) => Self::Conflict(error.to_string()),
+            FleetError::ShuttingDown | FleetError::EngineAway => {
+                Self::Refused(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+            }
+            error => Self::Internal(error.into()),
+        }
+    }
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        match self {
-            Self::BadInput(errors) => bad_input(errors).into_response(),
-            Self::NotFound(detail) => Problem::new(StatusCode::NOT_FOUND, detail).into_response(),
-            Self::Conflict(detail) => Problem::new(StatusCode::CONFLICT, detail).into_response(),
-            Self::Refused(status, detail) => Problem::new(status, detail).into_response(),
-            Self::Store(error) if error.is_unavailable() => {
-                tracing::warn!(%error, "answered 503");
-                unavailable().into_response()
+        match &self {
+            Self::Store(error) if error.is_unavailable() => tracing::warn!(%error, "answered 503"),
+            Self::Store(error) => tracing::error!(%error, "answered 500"),
+            Self::Internal(error) => {
+                tracing::error!(error = format!("{error:#}"), "answered 500")
             }
-            Self::Store(error) => fault(&error),
-            Self::Internal(error) => fault(&format_args!("{error:#}")),
+            _ => {}
         }
+        self.problem().into_response()
     }
 }
 
@@ -80,13 +123,6 @@ fn unavailable() -> Problem {
     let detail = "Postgres is not available; nothing was stored or changed, unless the connection broke \
         during the commit or Postgres took too long over it. Try again in a moment";
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
-}
-
-/// The log says what happened, the answer does not.
-fn fault(error: &dyn std::fmt::Display) -> Response {
-    tracing::error!(%error, "answered 500");
-    let detail = "TaskMaster made a mistake; its log says which";
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail).into_response()
 }
 
 /// Gives every error that axum or a layer made by itself the shape of all the others.

@@ -17,6 +17,7 @@ mod headers;
 mod health;
 mod idempotency;
 mod live;
+mod operations;
 mod problem;
 mod query;
 mod router;
@@ -28,7 +29,7 @@ mod task_id;
 mod v1;
 mod worker_name;
 
-pub use config::{AUTOSCALE_INTERVAL, AllowedHost, ApiConfig};
+pub use config::{AUTOSCALE_INTERVAL, AllowedHost, ApiConfig, FLEET_PATIENCE};
 pub use docs::openapi;
 pub use router::router;
 pub use server::{bind, serve};

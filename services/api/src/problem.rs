@@ -22,7 +22,7 @@ pub(crate) struct Problem {
     /// The HTTP status.
     status: u16,
     /// What went wrong here, for people.
-    detail: String,
+    pub(crate) detail: String,
     /// What is wrong with each field, and what is allowed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]

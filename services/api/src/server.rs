@@ -10,7 +10,7 @@ use taskmaster_fleet::Fleet;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::{ApiConfig, ApiState, autoscaler, router};
+use crate::{ApiConfig, ApiState, autoscaler, operations, router};
 
 /// How long the connections to Postgres may take to close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -55,6 +55,7 @@ pub async fn serve(
         shutdown.clone(),
     ));
     tracing::info!(address = %listener.local_addr()?, "the API listens");
+    tokio::spawn(operations::adopt(state.clone()));
     // Small answers and events must not wait for more to come.
     let listener = listener.tap_io(|connection| {
         connection.set_nodelay(true).ok();
@@ -72,6 +73,8 @@ pub async fn serve(
             Ok(())
         }
     };
+    // What they decide is decided whole; what goes on after that is the next API's.
+    state.operations.stopped().await;
     state.events_shutdown.cancel();
     tokio::time::timeout(CLOSE_TIMEOUT, autoscaling).await.ok();
     state.events.stopped().await;

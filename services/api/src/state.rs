@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::ApiConfig;
 use crate::access::AllowedHosts;
 use crate::live::Live;
+use crate::operations::Operations;
 
 /// The parts of the API that requests share. Cloning it is cheap.
 #[derive(Clone)]
@@ -20,6 +21,7 @@ pub struct ApiState {
     pub(crate) control: ControlPublisher,
     pub(crate) live: Live,
     pub(crate) fleet: Arc<Fleet>,
+    pub(crate) operations: Operations,
     pub(crate) allowed_hosts: Arc<AllowedHosts>,
     /// Streams end when this is cancelled.
     pub(crate) shutdown: CancellationToken,
@@ -52,6 +54,7 @@ impl ApiState {
             live: Live::spawn(config.broker.clone(), shutdown.clone()),
             events,
             fleet,
+            operations: Operations::new(config.store.clone(), config.fleet_patience),
             allowed_hosts: Arc::new(AllowedHosts::new(config.listen, &config.allowed_hosts)),
             shutdown,
             events_shutdown,

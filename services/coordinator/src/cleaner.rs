@@ -1,15 +1,16 @@
 //! The cleaner: makes the partitions of the next days, drops those that are past the retention, and forgets idempotency
-//! keys that are older than a day and what the autoscaler decided before the retention.
+//! keys that are older than a day, audit entries that are older than three months, and what the autoscaler decided before
+//! the retention.
 
 use std::time::Duration;
 
 use taskmaster_runtime::{Next, Periodic};
-use taskmaster_store::{PgPool, autoscaler, keys, partitions};
+use taskmaster_store::{PgPool, audit, autoscaler, keys, partitions};
 
 /// How often it looks.
 const INTERVAL: Duration = Duration::from_secs(600);
 
-/// Keeps history within its retention, and idempotency keys for a day.
+/// Keeps history within its retention, idempotency keys for a day, and the audit for three months at least.
 pub struct Cleaner {
     pool: PgPool,
     retention_days: i32,
@@ -38,6 +39,7 @@ impl Periodic for Cleaner {
         // Before the history: a key that is known names tasks that are there.
         let forgotten = keys::clean(&self.pool).await?;
         let decisions = autoscaler::clean(&self.pool, self.retention_days).await?;
+        let audited = audit::clean(&self.pool, self.retention_days).await?;
         let dropped = match partitions::drop_older_than(&self.pool, self.retention_days).await {
             Ok(dropped) => dropped,
             // Whoever reads a partition for long, as a backup does, may finish. Waiting for the lock holds up every
@@ -48,8 +50,9 @@ impl Periodic for Cleaner {
             }
             Err(error) => return Err(error.into()),
         };
-        if made + dropped > 0 || forgotten + decisions > 0 {
+        if made + dropped > 0 || forgotten + decisions + audited > 0 {
             tracing::info!(
+                audit.forgotten = audited,
                 keys.forgotten = forgotten,
                 decisions.forgotten = decisions,
                 partitions.made = made,

@@ -4,8 +4,8 @@ use clap::{Parser, Subcommand};
 use reqwest::Url;
 
 use crate::commands::{
-    autoscale, cancel, chaos, doctor, healthcheck, kill, logs, retry, scale, services, stats,
-    submit, task, tasks, workers,
+    audit, autoscale, cancel, chaos, doctor, healthcheck, kill, logs, retry, scale, services,
+    stats, submit, task, tasks, workers,
 };
 use crate::up;
 
@@ -38,6 +38,7 @@ pub(crate) enum Command {
     Scale(scale::Args),
     Autoscale(autoscale::Args),
     Kill(kill::Args),
+    Audit(audit::Args),
     Stats(stats::Args),
     Api(services::Api),
     Coordinator(services::Coordinator),

@@ -14,8 +14,8 @@ mod events;
 mod model;
 
 pub(crate) use error::Error;
-pub(crate) use events::{Events, Signal};
-pub(crate) use model::{Attempt, Done, Page, Stats, Task, Worker};
+pub(crate) use events::{Events, Signal, Source};
+pub(crate) use model::{Attempt, AuditPage, Done, Operation, Page, Scaled, Stats, Task, Worker};
 
 /// An answer as the API wrote it: what `--json` prints.
 pub(crate) type Json = Box<RawValue>;
@@ -135,6 +135,21 @@ impl Client {
         query: &[(&str, String)],
     ) -> Result<Response, Error> {
         self.send(self.http.get(self.at(path)).query(query)).await
+    }
+
+    /// Posts JSON, and reads what happens as it happens. A stream that is cut is not asked for again: that would be another
+    /// request.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub(crate) async fn post_events(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<Source, Error> {
+        let request = self.http.post(self.at(path)).json(body);
+        let request = request.header("accept", "text/event-stream");
+        Ok(events::read(self.send(request).await?))
     }
 
     /// A followed event stream, connected when it is first read.

@@ -55,6 +55,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Scale(args) => args.run().await,
             Command::Autoscale(args) => args.run().await,
             Command::Kill(args) => args.run().await,
+            Command::Audit(args) => args.run().await,
             Command::Stats(args) => args.run().await,
             Command::Api(args) => args.run().await,
             Command::Coordinator(args) => args.run().await,

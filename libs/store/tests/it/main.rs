@@ -3,7 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod additions;
 mod attempts;
+mod audit;
 mod autoscaler;
 mod cancel;
 mod claim;
@@ -14,6 +16,7 @@ mod drain;
 mod errors;
 mod explain;
 mod finish;
+mod fleet_lock;
 mod hand_back;
 mod in_turn;
 mod inspect;

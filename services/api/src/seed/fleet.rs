@@ -1,29 +1,27 @@
 //! `POST /api/workers/scale` and `POST /api/workers/kill`
 
-use std::collections::HashMap;
-
+use anyhow::anyhow;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use taskmaster_core::{FieldError, WorkerName};
-use taskmaster_fleet::{FleetError, MAX_WORKERS, MIN_WORKERS, ScaleOutcome};
-use taskmaster_store::{bounded, workers};
-use tokio::sync::mpsc;
+use taskmaster_fleet::{MAX_WORKERS, MIN_WORKERS, ScaleOutcome};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
-use crate::ApiState;
-use crate::autoscaler;
 use crate::body::JsonBody;
 use crate::caller::Caller;
 use crate::error::ApiError;
+use crate::operations::{Change, Decided, Order};
+use crate::{ApiState, operations};
 
 /// How many workers there are to be.
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "describes what `scale` takes")]
-struct ScaleRequest {
+pub(crate) struct ScaleRequest {
     /// 1 to 50.
     #[schema(minimum = 1, maximum = 50)]
     count: u32,
@@ -38,6 +36,10 @@ pub(crate) struct ScaleResult {
     started: Vec<String>,
     /// The names of those that finish what they run and then go.
     draining: Vec<String>,
+    /// Those that could not be started.
+    failed: Vec<FailedWorker>,
+    /// What `/api/v1/audit/{id}` knows it by.
+    operation_id: Uuid,
     /// The same in words.
     message: String,
 }
@@ -56,57 +58,90 @@ struct KillRequest {
 pub(crate) struct KillResult {
     /// Its name.
     name: String,
+    /// What `/api/v1/audit/{id}` knows it by.
+    operation_id: Uuid,
     /// The same in words.
     message: String,
 }
 
+/// A worker that could not be started.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct FailedWorker {
+    /// Its name, or the name that its container was to have.
+    name: String,
+    /// What was not reached: `created` or `started`.
+    step: String,
+    /// Why.
+    reason: String,
+}
+
+impl ScaleResult {
+    /// What the operation `id` has set in motion on the way to `count` workers.
+    pub(crate) fn new(count: u32, id: Uuid, scaled: ScaleOutcome) -> Self {
+        let ScaleOutcome {
+            started,
+            draining,
+            failed,
+        } = scaled;
+        let mut message = format!(
+            "scaled to {count}: {} started, {} draining",
+            started.len(),
+            draining.len()
+        );
+        if !failed.is_empty() {
+            message += &format!(", {} failed", failed.len());
+        }
+        let failed = failed.into_iter().map(|failure| FailedWorker {
+            step: operations::name_of(&failure.step),
+            name: failure.name,
+            reason: failure.reason,
+        });
+        Self {
+            count,
+            started,
+            draining,
+            failed: failed.collect(),
+            operation_id: id,
+            message,
+        }
+    }
+}
+
 /// Makes the fleet this large. Workers that go finish what they run first.
+///
+/// Answers when those that are new are started and the others told to go. 409 while another change of the fleet is under way
+/// and takes long, 502 when none of the new ones could be started, 503 when the Docker engine does not answer.
 #[utoipa::path(
     post, path = "/api/workers/scale", tag = "original", operation_id = "scale",
     request_body = ScaleRequest,
     responses((status = 200, body = ScaleResult)),
 )]
 pub(crate) async fn scale(
-    _caller: Caller,
+    caller: Caller,
     State(state): State<ApiState>,
     JsonBody(body): JsonBody,
 ) -> Result<Json<ScaleResult>, ApiError> {
-    let count = only_field(body, "count")?
-        .as_u64()
-        .and_then(|count| u32::try_from(count).ok())
-        .filter(|count| (MIN_WORKERS..=MAX_WORKERS).contains(count))
-        .ok_or_else(|| {
-            let message = format!("must be a whole number from {MIN_WORKERS} to {MAX_WORKERS}");
-            ApiError::field("count", message)
-        })?;
-    let loads = loads(&state).await?;
-    let (steps, _) = mpsc::unbounded_channel();
-    let scaled = state.fleet.scale(count, &loads, steps).await;
-    let ScaleOutcome {
-        started, draining, ..
-    } = scaled.map_err(refusal)?;
-    autoscaler::pin(&state).await;
-    let message = format!(
-        "scaled to {count}: {} started, {} draining",
-        started.len(),
-        draining.len()
-    );
-    Ok(Json(ScaleResult {
-        count,
-        started,
-        draining,
-        message,
-    }))
+    let count = read_count(body)?;
+    let order = Order::by_hand(caller, Change::Scale(count));
+    let mut operation = operations::begin(&state, order).await?;
+    let Decided::Scaled(scaled) = operation.decided().await? else {
+        return Err(anyhow!("a scaling was decided as something else").into());
+    };
+    if operations::has_failed(&scaled) {
+        let detail = format!("no worker was started: {}", operations::failures(&scaled));
+        return Err(ApiError::Refused(StatusCode::BAD_GATEWAY, detail));
+    }
+    Ok(Json(ScaleResult::new(count, operation.id, scaled)))
 }
 
-/// Stops one worker, and makes the fleet smaller by it.
+/// Stops one worker, by its name or that of its container, and makes the fleet smaller by it.
 #[utoipa::path(
     post, path = "/api/workers/kill", tag = "original", operation_id = "kill",
     request_body = KillRequest,
     responses((status = 200, body = KillResult)),
 )]
 pub(crate) async fn kill(
-    _caller: Caller,
+    caller: Caller,
     State(state): State<ApiState>,
     JsonBody(body): JsonBody,
 ) -> Result<Json<KillResult>, ApiError> {
@@ -119,13 +154,30 @@ pub(crate) async fn kill(
         .map_err(|error: taskmaster_core::InvalidWorkerName| {
             ApiError::field("name", error.to_string())
         })?;
-    let (steps, _) = mpsc::unbounded_channel();
-    let killed = state.fleet.kill(name.as_str(), steps).await;
-    killed.map_err(refusal)?;
-    autoscaler::pin(&state).await;
+    let order = Order::by_hand(caller, Change::Kill(name.clone()));
+    let mut operation = operations::begin(&state, order).await?;
+    operation.decided().await?;
     let message = format!("{name} was told to stop");
-    let name = name.into();
-    Ok(Json(KillResult { name, message }))
+    Ok(Json(KillResult {
+        name: name.into(),
+        operation_id: operation.id,
+        message,
+    }))
+}
+
+/// The number of workers that a body asks for.
+///
+/// # Errors
+/// [`ApiError::BadInput`].
+pub(crate) fn read_count(body: Value) -> Result<u32, ApiError> {
+    only_field(body, "count")?
+        .as_u64()
+        .and_then(|count| u32::try_from(count).ok())
+        .filter(|count| (MIN_WORKERS..=MAX_WORKERS).contains(count))
+        .ok_or_else(|| {
+            let message = format!("must be a whole number from {MIN_WORKERS} to {MAX_WORKERS}");
+            ApiError::field("count", message)
+        })
 }
 
 /// The value of the only field that the body may have.
@@ -149,32 +201,4 @@ fn unknown(fields: &Map<String, Value>, known: &str) -> Vec<FieldError> {
         .keys()
         .map(|name| FieldError::new(name, format!("unknown field: there is only {known}")));
     errors.collect()
-}
-
-/// How many tasks each worker runs and holds, so that those with least to do go first.
-pub(crate) async fn loads(state: &ApiState) -> Result<HashMap<String, u32>, ApiError> {
-    let workers = bounded(workers::list(&state.pool)).await?;
-    let loads = workers.into_iter().map(|worker| {
-        let load = u32::try_from(worker.running + worker.assigned).unwrap_or(u32::MAX);
-        (worker.name, load)
-    });
-    Ok(loads.collect())
-}
-
-pub(crate) fn refusal(error: FleetError) -> ApiError {
-    match error {
-        FleetError::NotAvailable => {
-            let detail = "this API does not control a fleet: start and stop workers by hand, or use `taskmaster up`";
-            ApiError::Refused(StatusCode::NOT_IMPLEMENTED, detail.to_owned())
-        }
-        FleetError::UnknownWorker(name) => {
-            ApiError::NotFound(format!("name: there is no worker {name:?} in this fleet"))
-        }
-        FleetError::OutOfRange { .. } => ApiError::field("count", error.to_string()),
-        FleetError::NoTemplate | FleetError::Refused(_) => ApiError::Conflict(error.to_string()),
-        FleetError::ShuttingDown | FleetError::EngineAway => {
-            ApiError::Refused(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
-        }
-        error => ApiError::Internal(error.into()),
-    }
 }

@@ -12,7 +12,6 @@ use crate::ApiState;
 use crate::caller::Caller;
 use crate::error::ApiError;
 use crate::query::{Parameters, number};
-use crate::seed::fleet::refusal;
 
 /// The parameters of a forecast.
 #[derive(IntoParams)]
@@ -92,7 +91,7 @@ pub(crate) async fn forecast(
 
 /// What there is to see. Where this API does not decide how many workers there are to be, those that are there are meant.
 async fn observed(state: &ApiState, settings: &Settings) -> Result<Observation, ApiError> {
-    let desired = state.fleet.desired().await.map_err(refusal)?;
+    let desired = state.fleet.desired().await?;
     let looked = autoscaler::observe(
         &state.pool,
         desired.unwrap_or_default(),

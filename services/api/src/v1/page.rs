@@ -98,12 +98,16 @@ fn text(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// The id of the last task of a page, in a form that nobody takes for an id.
-fn cursor(last: Uuid) -> String {
+/// The id of the last thing of a page, in a form that nobody takes for an id.
+pub(crate) fn cursor(last: Uuid) -> String {
     format!("{:x}", last.as_u128())
 }
 
-fn read_cursor(text: &str) -> Result<Uuid, String> {
+/// Reads what [`cursor`] has written.
+///
+/// # Errors
+/// What it must be.
+pub(crate) fn read_cursor(text: &str) -> Result<Uuid, String> {
     let fault = || "must be the next_cursor of another page".to_owned();
     let number = u128::from_str_radix(text, 16).map_err(|_| fault())?;
     let id = Uuid::from_u128(number);

@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -35,6 +36,18 @@ impl TestApi {
         let database = TestDatabase::create().await.unwrap();
         let amqp = format!("amqp://guest:guest@127.0.0.1:{}", closed_port());
         Self::new(config(&database.url(), &amqp), Some(database), fleet)
+    }
+
+    /// The same, whose changes of the fleet wait only so long for others.
+    pub(crate) async fn with_patience(fleet: Fleet, patience: Duration) -> Self {
+        let mut api = Self::with_fleet(fleet.clone()).await;
+        api.config.fleet_patience = patience;
+        Self::new(api.config, api.database, fleet)
+    }
+
+    /// Another API on the same database, with its own idea of the fleet.
+    pub(crate) fn beside(&self, fleet: Fleet) -> Self {
+        Self::new(self.config.clone(), None, fleet)
     }
 
     /// With Postgres and RabbitMQ.
@@ -105,6 +118,16 @@ impl TestApi {
         Events::of(self.router.clone().oneshot(get(path)).await.unwrap())
     }
 
+    /// Posts, and asks for events as the answer.
+    pub(crate) async fn follow_post(&self, path: &str, body: Value) -> Events {
+        let request = Request::post(path)
+            .header("host", "localhost")
+            .header("content-type", "application/json")
+            .header("accept", "text/event-stream");
+        let request = request.body(Body::from(body.to_string())).unwrap();
+        Events::of(self.router.clone().oneshot(request).await.unwrap())
+    }
+
     /// Submits a task and returns its id.
     pub(crate) async fn submit(&self, task: Value) -> String {
         let task = self.post("/api/v1/tasks", task).await.json(201);
@@ -125,6 +148,7 @@ pub(crate) fn config(postgres: &str, amqp: &str) -> ApiConfig {
         listen: "127.0.0.1:0".parse().unwrap(),
         allowed_hosts: vec!["tasks.example.com".parse().unwrap()],
         autoscale_interval: taskmaster_api::AUTOSCALE_INTERVAL,
+        fleet_patience: Duration::from_secs(20),
     }
 }
 

@@ -81,6 +81,19 @@ async fn parameters_that_are_not_valid() {
             );
         }
     }
+    for (query, field, what) in [
+        ("limit=0", "limit", "1 to 200"),
+        ("limit=201", "limit", "1 to 200"),
+        ("cursor=zzz", "cursor", "next_cursor"),
+        ("action=x", "action", "cursor, limit"),
+    ] {
+        let answer = api.get(&format!("/api/v1/audit?{query}")).await;
+        refused(&answer, field, what, query);
+    }
+    refused(&api.get("/api/v1/audit/x").await, "id", "UUID", "x");
+    api.get(&format!("/api/v1/audit/{NOBODY}"))
+        .await
+        .problem(404);
     refused(&api.get("/api/status").await, "task_id", "required", "none");
     for path in [
         "/api/stats",

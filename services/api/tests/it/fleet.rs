@@ -5,16 +5,25 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use serde_json::json;
-use taskmaster_fleet::{Fleet, Output, ProcessFleet, ProcessFleetConfig};
+use taskmaster_fleet::{
+    DockerFleet, DockerFleetConfig, Fleet, Output, ProcessFleet, ProcessFleetConfig,
+};
+use taskmaster_store::workers;
+use taskmaster_testkit::eventually;
 use tempfile::TempDir;
 
 use crate::answer::PATIENCE;
-use crate::api::TestApi;
+use crate::api::{TestApi, closed_port};
 use crate::stand_in::StandIn;
 
 pub(crate) async fn fleet(folder: &TempDir, count: u32) -> Fleet {
+    fleet_of(folder, "exec sleep 600", count).await
+}
+
+/// Workers that do what `script` says, in `folder`.
+pub(crate) async fn fleet_of(folder: &TempDir, script: &str, count: u32) -> Fleet {
     let program = folder.path().join("worker");
-    std::fs::write(&program, "#!/bin/sh\nexec sleep 600\n").unwrap();
+    std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
     std::fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
     let config = ProcessFleetConfig {
         program,
@@ -26,17 +35,40 @@ pub(crate) async fn fleet(folder: &TempDir, count: u32) -> Fleet {
     Fleet::Processes(ProcessFleet::start(config, count).await.unwrap())
 }
 
+/// Waits until the worker has made a file of its name: before that, it does not catch signals.
+pub(crate) async fn until_ready(folder: &TempDir, name: &str) {
+    let ready = folder.path().join(format!("{name}.ready"));
+    let look = async || {
+        Ok(if ready.exists() {
+            Ok(())
+        } else {
+            Err("no file".to_owned())
+        })
+    };
+    eventually(&format!("{name} is ready"), look).await.unwrap();
+}
+
 #[tokio::test]
 async fn scale_and_kill() {
     let folder = tempfile::tempdir().unwrap();
     let fleet = fleet(&folder, 2).await;
     let api = TestApi::with_fleet(fleet.clone()).await;
-    let shown = api.get("/api/v1/fleet").await.json(200);
+    let mut shown = api.get("/api/v1/fleet").await.json(200);
+    // Shown elsewhere.
+    shown.as_object_mut().unwrap().remove("autoscaler");
+    let mut pids = Vec::new();
+    for member in shown["members"].as_array().unwrap() {
+        pids.push(member["pid"].clone());
+    }
+    let member = |number: usize| {
+        json!({"name": format!("worker-{}", number + 1), "state": "starting", "worker": null, "host": null,
+            "pid": pids[number], "node": null})
+    };
     assert_eq!(
-        (&shown["kind"], &shown["desired"]),
-        (&json!("processes"), &json!(2))
+        shown,
+        json!({"kind": "processes", "available": true, "reason": null, "desired": 2, "min": 1, "max": 50,
+            "members": [member(0), member(1)], "nodes": []})
     );
-    assert_eq!((&shown["min"], &shown["max"]), (&json!(1), &json!(50)));
 
     let scaled = api
         .post("/api/workers/scale", json!({"count": 3}))
@@ -45,7 +77,8 @@ async fn scale_and_kill() {
     let message = "scaled to 3: 1 started, 0 draining";
     assert_eq!(
         scaled,
-        json!({"count": 3, "started": ["worker-3"], "draining": [], "message": message})
+        json!({"count": 3, "started": ["worker-3"], "draining": [], "failed": [],
+            "operation_id": scaled["operation_id"], "message": message})
     );
 
     // The highest number would go, had it nothing to do.
@@ -66,7 +99,7 @@ async fn scale_and_kill() {
         .json(200);
     assert_eq!(
         killed,
-        json!({"name": "worker-1", "message": "worker-1 was told to stop"})
+        json!({"name": "worker-1", "operation_id": killed["operation_id"], "message": "worker-1 was told to stop"})
     );
     assert_eq!(api.get("/api/v1/fleet").await.json(200)["desired"], 1);
 
@@ -111,15 +144,19 @@ async fn a_drained_worker_makes_the_fleet_smaller_at_once() {
 #[tokio::test]
 async fn without_a_fleet() {
     let api = TestApi::start().await;
-    let shown = api.get("/api/v1/fleet").await.json(200);
+    let mut shown = api.get("/api/v1/fleet").await.json(200);
+    shown.as_object_mut().unwrap().remove("autoscaler");
     assert_eq!(
-        (&shown["kind"], &shown["desired"]),
-        (&json!("none"), &json!(null))
+        shown,
+        json!({"kind": "none", "available": true, "reason": null, "desired": null, "min": 1, "max": 50,
+            "members": [], "nodes": []})
     );
     for answer in [
         api.post("/api/workers/scale", json!({"count": 3})).await,
         api.post("/api/workers/kill", json!({"name": "worker-1"}))
             .await,
+        api.post("/api/v1/fleet/scale", json!({"count": 3})).await,
+        api.ask("/api/v1/workers/worker-1/kill").await,
     ] {
         let problem = answer.problem(501);
         assert!(
@@ -129,4 +166,72 @@ async fn without_a_fleet() {
                 .contains("taskmaster up")
         );
     }
+}
+
+/// What a member does comes of its process and of what Postgres knows of it, if that is about the same process.
+#[tokio::test]
+async fn members_are_online_when_their_process_has_signed_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let fleet = fleet(&folder, 3).await;
+    let api = TestApi::with_fleet(fleet.clone()).await;
+    let members = fleet.workers().await.unwrap();
+    let pid = |index: usize| i32::try_from(members[index].pid.unwrap()).unwrap();
+    StandIn::register_as(api.pool(), "worker-1", pid(0)).await;
+    // The process before the one that runs now.
+    StandIn::register_as(api.pool(), "worker-2", pid(1) + 1).await;
+    StandIn::register_as(api.pool(), "worker-3", pid(2)).await;
+    workers::request_drain(api.pool(), "worker-3")
+        .await
+        .unwrap();
+    let shown = api.get("/api/v1/fleet").await.json(200);
+    let states: Vec<_> = shown["members"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|member| (&member["name"], &member["state"], &member["worker"]))
+        .collect();
+    let expected = [
+        (json!("worker-1"), json!("online"), json!("worker-1")),
+        (json!("worker-2"), json!("starting"), json!(null)),
+        (json!("worker-3"), json!("draining"), json!("worker-3")),
+    ];
+    let expected: Vec<_> = expected.iter().map(|(a, b, c)| (a, b, c)).collect();
+    assert_eq!(states, expected);
+    fleet.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_engine_that_is_away_changes_nothing_and_is_told() {
+    let config = DockerFleetConfig {
+        host: format!("tcp://127.0.0.1:{}", closed_port()),
+        project: Some("a-project".to_owned()),
+        service: "worker".to_owned(),
+    };
+    let fleet = Fleet::Docker(DockerFleet::new(config).unwrap());
+    let api = TestApi::with_fleet(fleet).await;
+    let shown = api.get("/api/v1/fleet").await.json(200);
+    assert_eq!(
+        shown,
+        json!({"kind": "docker", "available": false, "reason": "the Docker engine does not answer", "desired": null,
+            "min": 1, "max": 50, "members": [], "nodes": []})
+    );
+    StandIn::register(api.pool(), "worker-1").await;
+    for answer in [
+        api.post("/api/workers/scale", json!({"count": 3})).await,
+        api.post("/api/workers/kill", json!({"name": "worker-1"}))
+            .await,
+        api.post("/api/v1/fleet/scale", json!({"count": 3})).await,
+        api.ask("/api/v1/workers/worker-1/kill").await,
+        api.ask("/api/v1/workers/worker-1/drain").await,
+    ] {
+        let problem = answer.problem(503);
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(
+            detail.contains("engine does not answer; nothing was changed"),
+            "{detail}"
+        );
+        assert_eq!(answer.header("retry-after"), "1");
+    }
+    let workers = workers::list(api.pool()).await.unwrap();
+    assert_eq!(workers[0].status, "idle");
 }

@@ -71,6 +71,12 @@ fn openapi_has_no_reference_that_leads_nowhere() {
         "ScaleResult",
         "KillRequest",
         "KillResult",
+        "FleetMember",
+        "FleetMemberState",
+        "AuditEntry",
+        "AuditOutcome",
+        "AuditPage",
+        "AuditStep",
         "SeedTask",
         "SeedWorker",
     ] {

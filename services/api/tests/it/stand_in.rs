@@ -17,13 +17,18 @@ pub(crate) struct StandIn {
 
 impl StandIn {
     pub(crate) async fn register(pool: &PgPool, name: &str) -> Self {
+        Self::register_as(pool, name, 42).await
+    }
+
+    /// The same, with the process id `pid`.
+    pub(crate) async fn register_as(pool: &PgPool, name: &str, pid: i32) -> Self {
         let incarnation = Uuid::now_v7();
         let registration = Registration {
             name,
             incarnation,
             slots: 4,
             host: "a-host",
-            pid: 42,
+            pid,
             version: "0.0.0",
             heartbeat_timeout_seconds: 15,
         };

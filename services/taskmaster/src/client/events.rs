@@ -4,6 +4,7 @@ use std::pin::Pin;
 
 use eventsource_stream::{Event, Eventsource};
 use futures_util::{Stream, StreamExt};
+use reqwest::Response;
 use taskmaster_runtime::Backoff;
 
 use super::{Client, Error};
@@ -19,7 +20,14 @@ pub(crate) enum Signal {
     Event(Event),
 }
 
-type Source = Pin<Box<dyn Stream<Item = Result<Event, String>> + Send>>;
+/// The events of one connection.
+pub(crate) type Source = Pin<Box<dyn Stream<Item = Result<Event, String>> + Send>>;
+
+/// The events of an answer.
+pub(super) fn read(response: Response) -> Source {
+    let events = response.bytes_stream().eventsource();
+    Box::pin(events.map(|item| item.map_err(|error| error.to_string())))
+}
 
 /// A followed stream.
 pub(crate) struct Events {
@@ -68,10 +76,7 @@ impl Events {
             }
             match self.client.download(&self.path, &self.query).await {
                 Ok(response) => {
-                    let source = response.bytes_stream().eventsource();
-                    self.source = Some(Box::pin(
-                        source.map(|item| item.map_err(|error| error.to_string())),
-                    ));
+                    self.source = Some(read(response));
                     self.was_connected = true;
                     self.is_lost = false;
                     return Ok(Signal::Connected);

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
+use serde_json::Value;
 use taskmaster_core::TaskStatus;
 use uuid::Uuid;
 
@@ -89,7 +90,53 @@ pub(crate) struct Stats {
     pub(crate) cancelled_tasks: u64,
 }
 
-/// What a scaling or a kill did, in words.
+/// What a scaling set in motion.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Scaled {
+    pub(crate) message: String,
+    pub(crate) failed: Vec<Failed>,
+}
+
+/// A worker that could not be started.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Failed {
+    pub(crate) name: String,
+    pub(crate) step: String,
+    pub(crate) reason: String,
+}
+
+/// Something that was done to a worker.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Step {
+    pub(crate) at: DateTime<Utc>,
+    pub(crate) name: String,
+    pub(crate) kind: String,
+    pub(crate) reason: Option<String>,
+}
+
+/// A change of the fleet.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Operation {
+    pub(crate) id: Uuid,
+    pub(crate) at: DateTime<Utc>,
+    pub(crate) caller: String,
+    pub(crate) action: String,
+    pub(crate) request: Value,
+    pub(crate) reason: Option<String>,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) finished_at: Option<DateTime<Utc>>,
+    pub(crate) outcome: Option<String>,
+    pub(crate) error: Option<String>,
+}
+
+/// A page of the audit, as it came.
+#[derive(Debug, Deserialize)]
+pub(crate) struct AuditPage {
+    pub(crate) entries: Vec<Json>,
+    pub(crate) next_cursor: Option<String>,
+}
+
+/// What a kill did, in words.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Done {
     pub(crate) message: String,

@@ -12,9 +12,9 @@ pub(crate) fn task_status(status: TaskStatus) -> StyledObject<&'static str> {
 pub(crate) fn paint(name: &str) -> StyledObject<&str> {
     let plain = style(name);
     match name {
-        "completed" | "idle" | "online" | "ok" | "repaired" => plain.green(),
+        "completed" | "idle" | "online" | "ok" | "repaired" | "done" => plain.green(),
         "running" | "busy" => plain.cyan(),
-        "assigned" | "draining" | "warning" => plain.yellow(),
+        "assigned" | "draining" | "warning" | "partial" | "refused" => plain.yellow(),
         "failed" | "timed_out" | "lost" | "offline" | "problem" => plain.red(),
         "cancelled" | "skipped" => plain.dim(),
         _ => plain,

@@ -57,6 +57,7 @@ impl Running {
             listen: args.listen,
             allowed_hosts: args.allowed_hosts.clone(),
             autoscale_interval: args.autoscale_interval,
+            fleet_patience: taskmaster_api::FLEET_PATIENCE,
         };
         let listener = taskmaster_api::bind(&config).await?;
         let address = readiness::reachable(listener.local_addr()?);

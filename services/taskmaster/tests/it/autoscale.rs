@@ -113,6 +113,17 @@ async fn a_burst_makes_it_grow_and_its_end_makes_it_shrink() -> Result<()> {
         };
         ensure!(decision["kind"] == kind && !reason.is_empty(), "{decision}");
     }
+    // Through the same door as people do, and written down there.
+    let (_, audit) = api.get("/api/v1/audit?limit=200").await?;
+    let entries = audit["entries"].as_array().context("no entries")?.iter();
+    let entries: Vec<&Value> = entries
+        .filter(|entry| entry["action"] == "fleet.autoscale")
+        .collect();
+    assert_eq!(entries.len(), applied.len(), "{audit}");
+    for entry in entries {
+        ensure!(entry["caller"] == "autoscaler", "{entry}");
+        ensure!(entry["reason"].is_string(), "{entry}");
+    }
     let (mut seen, mut cursor) = (0, String::new());
     loop {
         let (_, page) = api

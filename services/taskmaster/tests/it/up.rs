@@ -84,6 +84,19 @@ impl Up {
         .await
     }
 
+    /// Runs the command line client to its end: what it prints, and what it says beside that.
+    async fn client(&self, arguments: &[&str]) -> Result<(String, String)> {
+        let mut command = Command::new(TASKMASTER);
+        command
+            .args(arguments)
+            .env("TASKMASTER_API", self.api.base());
+        let output = command.output().await?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let (printed, said) = (text(&output.stdout), text(&output.stderr));
+        ensure!(output.status.success(), "{arguments:?}: {said}");
+        Ok((printed, said))
+    }
+
     pub(crate) async fn interrupt(mut self) -> Result<String> {
         self.process.signal(Signal::INT)?;
         let status = self.process.wait().await?;
@@ -208,6 +221,37 @@ async fn the_fleet_is_scaled_and_one_worker_killed_and_no_task_is_lost() -> Resu
             "no attempt is lost by scaling or by a kill that lets it finish"
         );
     }
+    let (printed, said) = up.client(&["scale", "2"]).await?;
+    assert_eq!(printed, "scaled to 2: 1 started, 0 draining\n");
+    assert!(said.trim_end().ends_with(" started"), "{said}");
+
+    let (listed, _) = up.client(&["audit", "--json"]).await?;
+    let done = |line: &str| -> Result<Value> {
+        let entry: Value = serde_json::from_str(line)?;
+        Ok(json!([entry["action"], entry["outcome"], entry["request"]]))
+    };
+    let done: Vec<Value> = listed.lines().skip(1).map(done).collect::<Result<_>>()?;
+    assert_eq!(
+        done,
+        [
+            json!(["fleet.kill", "done", {"name": names[0]}]),
+            json!(["fleet.kill", "refused", {"name": "postgres"}]),
+            json!(["fleet.kill", "refused", {"name": "worker-99"}]),
+            json!(["fleet.scale", "done", {"count": 2}]),
+            json!(["fleet.scale", "done", {"count": 5}]),
+        ]
+    );
+    let newest: Value = serde_json::from_str(listed.lines().next().context("nothing is listed")?)?;
+    let id = newest["id"]
+        .as_str()
+        .context("an operation without an id")?;
+    let (shown, _) = up.client(&["audit", id]).await?;
+    assert!(
+        shown.contains("fleet.scale") && shown.contains("count 2"),
+        "{shown}"
+    );
+    let (table, _) = up.client(&["audit", "--limit", "1"]).await?;
+    assert_eq!(table.lines().count(), 2, "{table}");
     up.interrupt().await?;
     Ok(())
 }

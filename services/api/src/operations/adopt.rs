@@ -1,0 +1,149 @@
+//! Takes over what another API has begun and does not carry out any more.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use taskmaster_fleet::FleetKind;
+use taskmaster_store::audit::{self, Entry, Outcome, SILENCE_SECONDS, Step};
+use taskmaster_store::bounded;
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::end;
+use super::recorder::Recorder;
+use crate::ApiState;
+
+/// How often it looks.
+const INTERVAL: Duration = Duration::from_secs(SILENCE_SECONDS.unsigned_abs() as u64);
+
+/// Looks at once and then every 30 s, until this API stops.
+pub(crate) async fn adopt(state: ApiState) {
+    let mut tick = interval(INTERVAL);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while state
+        .shutdown
+        .run_until_cancelled(tick.tick())
+        .await
+        .is_some()
+    {
+        let adopting = audit::adopt(&state.pool, state.fleet.kind().as_str());
+        match bounded(adopting).await {
+            Ok(entries) => {
+                for entry in entries {
+                    let id = entry.id;
+                    state.operations.spawn(id, take_over(state.clone(), entry));
+                }
+            }
+            Err(error) => tracing::debug!(%error, "looks for unfinished operations later"),
+        }
+    }
+}
+
+async fn take_over(state: ApiState, entry: Entry) {
+    let steps = entry.steps.0;
+    let left = Left::of(&steps);
+    tracing::info!(operation.id = %entry.id, going = ?left.going, "takes an operation over");
+    let written = i32::try_from(steps.len()).unwrap_or(i32::MAX);
+    let (sender, arriving) = mpsc::unbounded_channel();
+    let recorder = Recorder::new(state.pool.clone(), entry.id, written, arriving, None);
+    let (outcome, error) = left.verdict();
+    // Child processes have ended with the process that started them, and others of their names are no matter of it.
+    let gone = matches!(state.fleet.kind(), FleetKind::None | FleetKind::Processes);
+    if !gone && !left.going.is_empty() {
+        if let Err(error) = state.fleet.resume(&left.going, sender).await {
+            // It stays unfinished, and is found again.
+            tracing::warn!(operation.id = %entry.id, %error, "cannot go on with an operation");
+            return;
+        }
+    } else {
+        drop(sender);
+    }
+    end(&state, recorder, outcome, error.map(str::to_owned)).await;
+}
+
+/// What was left of an operation.
+#[derive(Debug, PartialEq, Eq)]
+struct Left {
+    /// Those that were told to go, and may not be gone.
+    going: Vec<String>,
+    /// Whether some were about to start.
+    starting: bool,
+    failed: bool,
+    begun: bool,
+}
+
+impl Left {
+    fn of(steps: &[Step]) -> Self {
+        let last: BTreeMap<&str, &str> = steps
+            .iter()
+            .map(|step| (&*step.name, &*step.kind))
+            .collect();
+        let names =
+            |kinds: &'static [&str]| last.iter().filter(move |(_, kind)| kinds.contains(kind));
+        Self {
+            going: names(&["draining", "stopped"])
+                .map(|(name, _)| (*name).to_owned())
+                .collect(),
+            starting: names(&["created"]).next().is_some(),
+            failed: steps.iter().any(|step| step.kind == "failed"),
+            begun: !steps.is_empty(),
+        }
+    }
+
+    fn verdict(&self) -> (Outcome, Option<&'static str>) {
+        if !self.begun {
+            (
+                Outcome::Failed,
+                Some("the API ended before anything was done"),
+            )
+        } else if self.starting {
+            let error = "the API ended before it was known whether all workers had started";
+            (Outcome::Partial, Some(error))
+        } else if self.failed {
+            (Outcome::Partial, None)
+        } else {
+            (Outcome::Done, None)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+
+    use super::*;
+
+    fn left(steps: &[(&str, &str)]) -> (Vec<String>, Outcome) {
+        let steps: Vec<Step> = steps
+            .iter()
+            .map(|(name, kind)| Step {
+                at: DateTime::UNIX_EPOCH,
+                name: (*name).to_owned(),
+                kind: (*kind).to_owned(),
+                reason: None,
+            })
+            .collect();
+        let left = Left::of(&steps);
+        let (outcome, _) = left.verdict();
+        (left.going, outcome)
+    }
+
+    #[test]
+    fn who_was_told_to_go_and_is_not_removed_is_left() {
+        assert_eq!(left(&[]), (vec![], Outcome::Failed));
+        let all = [
+            ("w-1", "draining"),
+            ("w-2", "draining"),
+            ("w-3", "draining"),
+            ("w-1", "stopped"),
+            ("w-3", "stopped"),
+            ("w-3", "removed"),
+        ];
+        let going = vec!["w-1".to_owned(), "w-2".to_owned()];
+        assert_eq!(left(&all), (going, Outcome::Done));
+        let started = [("w-1", "created"), ("w-1", "started")];
+        assert_eq!(left(&started), (vec![], Outcome::Done));
+        assert_eq!(left(&started[..1]), (vec![], Outcome::Partial));
+        assert_eq!(left(&[("w-1", "failed")]), (vec![], Outcome::Partial));
+    }
+}

@@ -1,0 +1,123 @@
+//! The part of an operation that has the fleet to itself.
+
+use std::collections::HashMap;
+
+use taskmaster_broker::{WorkerEvent, WorkerMessage};
+use taskmaster_core::WorkerName;
+use taskmaster_fleet::{FleetError, Steps};
+use taskmaster_store::bounded;
+use taskmaster_store::workers::{self, Drain, Worker};
+
+use super::name::look_up;
+use super::turn::Turn;
+use super::{Change, Decided};
+use crate::error::ApiError;
+use crate::{ApiState, autoscaler};
+
+/// Waits for its turn, and does it.
+///
+/// # Errors
+/// Why nothing was changed.
+pub(super) async fn decide(
+    state: ApiState,
+    change: Change,
+    steps: Steps,
+) -> Result<Decided, ApiError> {
+    let turn = Turn::take(&state).await?;
+    let decided = match change {
+        Change::Scale(count) => scale(&state, count, steps).await,
+        Change::Autoscale(count) => autoscale(&state, count, steps).await,
+        Change::Kill(name) => kill(&state, &name, steps).await,
+        Change::Drain(name) => drain(&state, &name, steps).await,
+    };
+    turn.give_up().await;
+    decided
+}
+
+async fn scale(state: &ApiState, count: u32, steps: Steps) -> Result<Decided, ApiError> {
+    let scaled = scale_to(state, count, steps).await?;
+    autoscaler::pin(state).await;
+    Ok(scaled)
+}
+
+/// Only if nobody has changed the fleet by hand since the autoscaler looked.
+async fn autoscale(state: &ApiState, count: u32, steps: Steps) -> Result<Decided, ApiError> {
+    let settings = bounded(taskmaster_store::autoscaler::settings(&state.pool)).await?;
+    if settings.pinned || settings.dry_run || !settings.enabled {
+        let detail = "the autoscaler was pinned or switched off meanwhile";
+        return Err(ApiError::Conflict(detail.to_owned()));
+    }
+    scale_to(state, count, steps).await
+}
+
+async fn scale_to(state: &ApiState, count: u32, steps: Steps) -> Result<Decided, ApiError> {
+    let loads = loads(state).await?;
+    let scaled = state.fleet.scale(count, &loads, steps).await?;
+    Ok(Decided::Scaled(scaled))
+}
+
+/// How many tasks each worker runs and holds, so that those with least to do go first: by its name, and by its host,
+/// which a container is.
+async fn loads(state: &ApiState) -> Result<HashMap<String, u32>, ApiError> {
+    let workers = bounded(workers::list(&state.pool)).await?;
+    let loads = workers.into_iter().flat_map(|worker| {
+        let load = u32::try_from(worker.running + worker.assigned).unwrap_or(u32::MAX);
+        [(worker.host, load), (worker.name, load)]
+    });
+    Ok(loads.collect())
+}
+
+async fn kill(state: &ApiState, name: &WorkerName, steps: Steps) -> Result<Decided, ApiError> {
+    let unknown = || FleetError::UnknownWorker(name.to_string());
+    let named = look_up(state, name.as_str()).await?;
+    let member = named.member.ok_or_else(unknown)?;
+    match state.fleet.kill(&member, steps).await {
+        Err(FleetError::UnknownWorker(_)) => Err(unknown().into()),
+        Err(error) => Err(error.into()),
+        Ok(()) => {
+            autoscaler::pin(state).await;
+            Ok(Decided::Killed)
+        }
+    }
+}
+
+async fn drain(state: &ApiState, name: &WorkerName, steps: Steps) -> Result<Decided, ApiError> {
+    let named = look_up(state, name.as_str()).await?;
+    let worker = match bounded(workers::request_drain(&state.pool, &named.worker)).await? {
+        Drain::Requested(worker) => worker,
+        Drain::Offline => {
+            let detail = format!("worker {name} is offline: there is nothing to drain");
+            return Err(ApiError::Conflict(detail));
+        }
+        Drain::NotFound => {
+            let detail = format!("there is no worker named {name}");
+            return Err(ApiError::NotFound(detail));
+        }
+    };
+    if let Some(member) = named.member {
+        // Its end must not be taken for a crash. It may have gone just now, of its own accord.
+        match state.fleet.drain(&member, steps).await {
+            Ok(()) => autoscaler::pin(state).await,
+            Err(FleetError::UnknownWorker(_)) => {}
+            Err(error) => {
+                tracing::warn!(worker.name = member, %error, "the fleet was not told of a drain")
+            }
+        }
+    }
+    tell(state, &worker);
+    Ok(Decided::Drained(Box::new(worker)))
+}
+
+/// Nobody waits for it: a worker that is not reached now learns of the request with its next heartbeat.
+fn tell(state: &ApiState, worker: &Worker) {
+    state.events.worker(WorkerEvent {
+        name: worker.name.clone(),
+        status: worker.status.clone(),
+    });
+    let (control, name) = (state.control.clone(), worker.name.clone());
+    tokio::spawn(async move {
+        if let Err(error) = control.send(&name, &WorkerMessage::Drain).await {
+            tracing::debug!(worker.name = name, %error, "the worker was not told to drain");
+        }
+    });
+}
