@@ -85,7 +85,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             ]))?;
         }
         Command::Images => {
-            setup::run(setup::Purpose::Test)?;
+            setup::run(setup::Purpose::Containers)?;
             images::run_images()?;
         }
         Command::Engine(arguments) => engine::run_engine(&arguments)?,

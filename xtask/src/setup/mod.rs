@@ -19,26 +19,33 @@ pub(crate) enum Purpose {
     Run,
     /// `cargo xtask test`: all of it.
     Test,
+    /// `cargo xtask images`, and the tests on containers.
+    Containers,
 }
 
 /// Installs what is missing.
 ///
 /// # Errors
-/// When something that the purpose cannot do without is missing and cannot be installed. What only some tests need is
+/// When something that running cannot do without is missing and cannot be installed. What only some tests need is
 /// told, no more: those tests say so themselves.
 pub(crate) fn run(purpose: Purpose) -> Result<()> {
-    install(false)?;
-    node::ensure()?;
-    if purpose == Purpose::Test
-        && let Err(error) = install(true)
-    {
+    if purpose != Purpose::Containers {
+        install(&[Purpose::Run])?;
+        node::ensure()?;
+    }
+    let optional: &[_] = match purpose {
+        Purpose::Run => &[],
+        Purpose::Test => &[Purpose::Test, Purpose::Containers],
+        Purpose::Containers => &[Purpose::Containers],
+    };
+    if let Err(error) = install(optional) {
         say(format!("WARNING: {error:#}"));
     }
     Ok(())
 }
 
-fn install(tests_only: bool) -> Result<()> {
-    let lacking = missing(tests_only);
+fn install(purposes: &[Purpose]) -> Result<()> {
+    let lacking = missing(purposes);
     if lacking.is_empty() {
         return Ok(());
     }
@@ -46,7 +53,7 @@ fn install(tests_only: bool) -> Result<()> {
         let packages: Vec<_> = lacking.iter().map(|tool| tool.package).collect();
         apt::install(&packages)?;
     }
-    let lacking = missing(tests_only);
+    let lacking = missing(purposes);
     if lacking.is_empty() {
         return Ok(());
     }
@@ -57,9 +64,9 @@ fn install(tests_only: bool) -> Result<()> {
     bail!("this machine lacks, please install:{}", names.concat())
 }
 
-fn missing(tests_only: bool) -> Vec<&'static Tool> {
+fn missing(purposes: &[Purpose]) -> Vec<&'static Tool> {
     TOOLS
         .iter()
-        .filter(|tool| tool.tests_only == tests_only && !(tool.found)())
+        .filter(|tool| purposes.contains(&tool.purpose) && !(tool.found)())
         .collect()
 }

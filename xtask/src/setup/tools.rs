@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::apt;
+use super::{Purpose, apt};
 use crate::engine;
 use crate::process::find;
 
@@ -13,8 +13,8 @@ pub(crate) struct Tool {
     pub(crate) name: &'static str,
     /// Debian's and Ubuntu's package.
     pub(crate) package: &'static str,
-    /// Only the tests need it: `up` works without.
-    pub(crate) tests_only: bool,
+    /// What cannot do without it.
+    pub(crate) purpose: Purpose,
     /// Is it on this machine?
     pub(crate) found: fn() -> bool,
 }
@@ -24,50 +24,50 @@ pub(crate) const TOOLS: [Tool; 10] = [
     Tool {
         name: "PostgreSQL's server, 14 or newer, with initdb",
         package: "postgresql",
-        tests_only: false,
+        purpose: Purpose::Run,
         found: || find("initdb").is_some() || debian_postgres(),
     },
     Tool {
         name: "RabbitMQ's server, 3.10 or newer",
         package: "rabbitmq-server",
-        tests_only: false,
+        purpose: Purpose::Run,
         found: || find("rabbitmq-server").is_some(),
     },
     Tool {
         name: "Chromium, for the browser test",
         package: "chromium",
-        tests_only: true,
+        purpose: Purpose::Test,
         found: || chromium().is_some(),
     },
     Tool {
         name: "Python 3 with pika, for the test of the Python example",
         package: "python3-pika",
-        tests_only: true,
+        purpose: Purpose::Test,
         found: || python().is_some(),
     },
     Tool {
         name: "Docker's engine and client, for the tests on containers",
         package: "docker.io",
-        tests_only: true,
+        purpose: Purpose::Containers,
         found: || find("dockerd").is_some() && find("docker").is_some() || engine::is_there(),
     },
     Tool {
         name: "docker-compose, for the tests on containers",
         package: "docker-compose",
-        tests_only: true,
+        purpose: Purpose::Containers,
         found: || find("docker-compose").is_some(),
     },
     // Where it is not a package, a machine that cannot pull images is told so then.
     Tool {
         name: "debootstrap, for images that cannot be pulled",
         package: "debootstrap",
-        tests_only: true,
+        purpose: Purpose::Containers,
         found: || find("debootstrap").is_some() || !apt::usable(),
     },
     Tool {
         name: "iptables, for a Docker engine of our own",
         package: "iptables",
-        tests_only: true,
+        purpose: Purpose::Containers,
         found: || find("iptables").is_some() || engine::is_there(),
     },
     Tool {

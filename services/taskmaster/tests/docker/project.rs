@@ -312,6 +312,8 @@ impl Project {
             .args(arguments)
             .current_dir(root())
             .env("DOCKER_HOST", host()?)
+            // 1.29 gives the engine a minute for each answer, which a busy machine may need.
+            .env("COMPOSE_HTTP_TIMEOUT", "300")
             .stdin(Stdio::null());
         // The file decides, not the environment of whoever runs the tests.
         for name in ["POSTGRES_PASSWORD", "RABBITMQ_PASSWORD", "COMPOSE_PROFILES"] {
