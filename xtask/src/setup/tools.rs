@@ -73,13 +73,13 @@ pub(crate) const TOOLS: [Tool; 10] = [
     Tool {
         name: "nginx, for the test of the API behind TLS",
         package: "nginx-light",
-        tests_only: true,
+        purpose: Purpose::Test,
         found: || find("nginx").is_some(),
     },
     Tool {
         name: "PgBouncer, for the test of workers behind it",
         package: "pgbouncer",
-        tests_only: true,
+        purpose: Purpose::Test,
         found: || find("pgbouncer").is_some(),
     },
 ];
