@@ -14,7 +14,6 @@ import { vi } from "vitest";
 import type { AuditEntry } from "./services/audit";
 import type { Fleet } from "./services/fleet";
 import { createQueryClient } from "./services/query-client";
-import type { Fleet } from "./services/fleet";
 import type { Task } from "./services/tasks";
 import type { Worker } from "./services/workers";
 

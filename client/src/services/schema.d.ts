@@ -138,6 +138,44 @@ export interface paths {
         };
         /** Shows how many workers there are to be, and what those do that there are. */
         get: operations["fleet"];
+        /**
+         * Sets the autoscaler. What is not given stays; `{"autoscaler": {"pinned": false}}` releases a fleet that was scaled by
+         *     hand.
+         */
+        put: operations["change_fleet"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/fleet/decisions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists what the autoscaler decided: each change of the fleet, and each new reason for leaving it as it is. */
+        get: operations["list_decisions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/fleet/forecast": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Says how soon 1 to n workers would clear the backlog. */
+        get: operations["forecast"];
         put?: never;
         post?: never;
         delete?: never;
@@ -577,6 +615,239 @@ export interface components {
             /** @description Why it failed. */
             reason?: string | null;
         };
+        /** @description How the autoscaler is set, and what it decided last. */
+        Autoscaler: components["schemas"]["AutoscalerSettings"] & {
+            last_decision?: components["schemas"]["AutoscalerDecision"] | null;
+        };
+        /** @description A change of the settings: what is not given stays. */
+        AutoscalerChange: {
+            /**
+             * @description Decides and records, and changes nothing.
+             * @default null
+             */
+            dry_run?: boolean | null;
+            /**
+             * @description Whether it decides at all. Switched on, it is not pinned unless that is asked for.
+             * @default null
+             */
+            enabled?: boolean | null;
+            /**
+             * Format: int32
+             * @description The most workers, 1 to 50.
+             * @default null
+             */
+            max?: number | null;
+            /**
+             * Format: int32
+             * @description The most workers that one decision takes away, 1 to 50.
+             * @default null
+             */
+            max_step_down?: number | null;
+            /**
+             * Format: int32
+             * @description The most workers that one decision adds, 1 to 50.
+             * @default null
+             */
+            max_step_up?: number | null;
+            /**
+             * Format: int32
+             * @description The fewest workers, 1 to 50.
+             * @default null
+             */
+            min?: number | null;
+            /**
+             * @description `false` releases what scaling by hand has pinned.
+             * @default null
+             */
+            pinned?: boolean | null;
+            /**
+             * Format: int32
+             * @description Seconds for which fewer workers must have been enough before the fleet shrinks, 0 to 86400.
+             * @default null
+             */
+            scale_down_cooldown_seconds?: number | null;
+            /**
+             * Format: int32
+             * @description Seconds from one growth to the next, 0 to 86400.
+             * @default null
+             */
+            scale_up_cooldown_seconds?: number | null;
+            /**
+             * Format: int32
+             * @description How many seconds of work may wait, 1 to 86400.
+             * @default null
+             */
+            target_seconds?: number | null;
+        };
+        /** @description A decision that was recorded. */
+        AutoscalerDecision: {
+            /** @description Whether the fleet was changed. */
+            applied: boolean;
+            /**
+             * Format: date-time
+             * @description When.
+             */
+            at: string;
+            /** @description Whether it was made in a dry run. */
+            dry_run: boolean;
+            /** @description Why the fleet was not changed, if it was to be. */
+            error?: string | null;
+            /**
+             * Format: int32
+             * @description How many workers there were to be.
+             */
+            from: number;
+            /**
+             * Format: int64
+             * @description Its number; later ones have greater ones.
+             */
+            id: number;
+            /** @description The reason's name, such as `grow`. */
+            kind: string;
+            /** @description What was seen. */
+            observation: components["schemas"]["AutoscalerObservation"];
+            /** @description The reason in words. */
+            reason: string;
+            /**
+             * Format: int32
+             * @description How many from then on, had it its way.
+             */
+            to: number;
+        };
+        /** @description What was seen of the work and of the workers, all at one moment. */
+        AutoscalerObservation: {
+            /**
+             * Format: double
+             * @description How many tasks come in a second, without the busiest moment of the last minute: that is in the backlog already.
+             */
+            arrivals_per_second: number;
+            /**
+             * Format: date-time
+             * @description When, by Postgres's clock.
+             */
+            at: string;
+            /**
+             * Format: int32
+             * @description How many of those online hold tasks.
+             */
+            busy: number;
+            /**
+             * Format: int32
+             * @description How many workers there are to be now.
+             */
+            desired: number;
+            /**
+             * Format: int32
+             * @description How many finish what they run and then go.
+             */
+            draining: number;
+            /**
+             * Format: int64
+             * @description How many tasks are due and with nobody.
+             */
+            due: number;
+            /**
+             * Format: int64
+             * @description How many more become due within the target.
+             */
+            due_soon: number;
+            /**
+             * Format: int64
+             * @description How many of these have run for longer than the target: their slots are not free soon.
+             */
+            held: number;
+            /**
+             * Format: date-time
+             * @description When it last made the fleet smaller.
+             */
+            last_scale_down_at?: string | null;
+            /**
+             * Format: date-time
+             * @description When the autoscaler last made the fleet larger.
+             */
+            last_scale_up_at?: string | null;
+            /**
+             * Format: double
+             * @description The longest of both, in seconds.
+             */
+            longest_run_seconds: number;
+            /**
+             * Format: int32
+             * @description How many are online and take tasks. Fewer than `desired` while some are starting.
+             */
+            online: number;
+            /**
+             * Format: double
+             * @description How many seconds a run takes: the mean of those that ended lately; nothing if none did.
+             */
+            run_seconds?: number | null;
+            /**
+             * Format: int64
+             * @description How many run.
+             */
+            running: number;
+            /**
+             * Format: double
+             * @description For how many seconds those that run now have run: the median.
+             */
+            running_seconds?: number | null;
+            /**
+             * Format: double
+             * @description How many tasks a worker runs at once: the mean of those that are there.
+             */
+            slots: number;
+        };
+        /** @description How the autoscaler is set. */
+        AutoscalerSettings: {
+            /** @description Decides and records, and changes nothing. */
+            dry_run: boolean;
+            /** @description Whether it decides at all. */
+            enabled: boolean;
+            /**
+             * Format: int32
+             * @description The most workers.
+             */
+            max: number;
+            /**
+             * Format: int32
+             * @description The most workers that one decision takes away.
+             */
+            max_step_down: number;
+            /**
+             * Format: int32
+             * @description The most workers that one decision adds.
+             */
+            max_step_up: number;
+            /**
+             * Format: int32
+             * @description The fewest workers.
+             */
+            min: number;
+            /** @description Somebody scaled by hand: nothing changes until that is released. */
+            pinned: boolean;
+            /**
+             * Format: int32
+             * @description Seconds for which fewer workers must have been enough, and from any change, before the fleet shrinks.
+             */
+            scale_down_cooldown_seconds: number;
+            /**
+             * Format: int32
+             * @description Seconds from one growth to the next.
+             */
+            scale_up_cooldown_seconds: number;
+            /**
+             * Format: int32
+             * @description How many seconds of work may wait: a backlog is to be cleared within this.
+             */
+            target_seconds: number;
+        };
+        /** @description One page of decisions, newest first. */
+        DecisionPage: {
+            /** @description The decisions. */
+            decisions: components["schemas"]["AutoscalerDecision"][];
+            /** @description What to give as `cursor` for the next page; nothing: this is the last one. */
+            next_cursor?: string | null;
+        };
         /**
          * @description How a task is run.
          * @enum {string}
@@ -600,6 +871,8 @@ export interface components {
         };
         /** @description How many workers there are to be, and those that there are. */
         Fleet: {
+            /** @description What scales it by itself. */
+            autoscaler: components["schemas"]["Autoscaler"];
             /** @description Whether it can be seen and changed now; else all that follows is what was last seen. */
             available: boolean;
             /**
@@ -625,6 +898,37 @@ export interface components {
             nodes: components["schemas"]["FleetNode"][];
             /** @description Why not. */
             reason?: string | null;
+        };
+        /** @description What of the fleet is to be set. */
+        FleetChange: {
+            /** @description The autoscaler: what is not given stays as it is. */
+            autoscaler: components["schemas"]["AutoscalerChange"];
+        };
+        /** @description What 1 to n workers would make of the backlog, if tasks go on coming in and running as they did. */
+        FleetForecast: {
+            /** @description What 1, 2, … workers would do. */
+            forecasts: components["schemas"]["Forecast"][];
+            /**
+             * Format: int32
+             * @description How many workers clear the backlog within the target, whatever `min` and `max` say.
+             */
+            needed: number;
+            /**
+             * Format: double
+             * @description How many seconds one run takes.
+             */
+            run_seconds: number;
+            /** @description How that is known. */
+            run_time: components["schemas"]["RunTimeKind"];
+            /** @description What was seen. */
+            seen: components["schemas"]["AutoscalerObservation"];
+            /** @description The same in words. */
+            summary: string;
+            /**
+             * Format: int32
+             * @description The target, in seconds.
+             */
+            target_seconds: number;
         };
         /**
          * @description Who starts and stops workers.
@@ -668,6 +972,24 @@ export interface components {
              */
             workers: number;
         };
+        /** @description What so many workers would do. */
+        Forecast: {
+            /**
+             * Format: double
+             * @description In how many seconds nothing waits any more; nothing if that is never: as much comes in as they get through.
+             */
+            clears_in_seconds?: number | null;
+            /**
+             * Format: double
+             * @description Which share of their slots what comes in, or runs for long, takes up; more than 1: they fall behind.
+             */
+            utilisation: number;
+            /**
+             * Format: int32
+             * @description How many workers.
+             */
+            workers: number;
+        };
         /** @description Which worker is to stop. */
         KillRequest: {
             /** @description Its name. */
@@ -708,6 +1030,11 @@ export interface components {
             /** @description Without it nothing starts. */
             rabbitmq: string;
         };
+        /**
+         * @description How the time of a run is known.
+         * @enum {string}
+         */
+        RunTimeKind: "measured" | "so_far" | "assumed";
         /** @description How many workers there are to be. */
         ScaleRequest: {
             /**
@@ -1539,6 +1866,102 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Fleet"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    change_fleet: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FleetChange"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Fleet"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_decisions: {
+        parameters: {
+            query?: {
+                /** @description How many at most; 50 unless told. */
+                limit?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DecisionPage"];
+                };
+            };
+            /** @description What went wrong. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    forecast: {
+        parameters: {
+            query?: {
+                /** @description Up to how many workers; the autoscaler's `max`, or how many there are, unless told. */
+                workers?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FleetForecast"];
                 };
             };
             /** @description What went wrong. */
