@@ -16,7 +16,8 @@ use tokio::process::Command;
 use crate::TASKMASTER;
 
 /// Connects as a producer does. The first coordinator declares the queue that producers publish to: before that, what
-/// they publish goes nowhere, and RabbitMQ tells only those who ask for it.
+/// they publish goes nowhere, and RabbitMQ tells only those who ask for it. It shows a queue before it can take anything
+/// in; one that has a consumer can.
 pub(crate) async fn connect(stack: &Stack) -> Result<(Connection, Channel)> {
     let connection = Connection::connect(stack.amqp_url(), ConnectionProperties::default()).await?;
     let queue = format!("{}.submissions", stack.prefix());
@@ -30,7 +31,11 @@ pub(crate) async fn connect(stack: &Stack) -> Result<(Connection, Channel)> {
         let declared = channel
             .queue_declare(queue.clone().into(), options, FieldTable::default())
             .await;
-        Ok(declared.map(|_| channel).map_err(|error| error.to_string()))
+        Ok(match declared {
+            Ok(queue) if queue.consumer_count() > 0 => Ok(channel),
+            Ok(_) => Err("nobody consumes from it".to_owned()),
+            Err(error) => Err(error.to_string()),
+        })
     })
     .await?;
     Ok((connection, channel))
