@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sqlx::{Connection, PgConnection};
 
-use crate::{PgPool, Result, StoreConfig};
+use crate::{PgPool, Result, StoreConfig, acquire};
 
 /// The lock that the leader holds: "taskmast" in ASCII.
 const LOCK: i64 = 0x7461_736b_6d61_7374;
@@ -43,7 +43,7 @@ pub async fn is_led(pool: &PgPool) -> Result<bool> {
         "#,
         LOCK
     )
-    .fetch_one(pool)
+    .fetch_one(&mut *acquire(pool).await?)
     .await?;
     Ok(led)
 }

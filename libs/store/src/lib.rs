@@ -25,9 +25,11 @@ mod config;
 mod error;
 #[cfg(feature = "openapi")]
 mod openapi;
+mod pool;
 
 pub use config::StoreConfig;
 pub use error::{Error, bounded};
+pub use pool::acquire;
 pub use sqlx::PgPool;
 pub use tasks::Task;
 
@@ -41,7 +43,8 @@ static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations");
 /// # Errors
 /// When Postgres is away, or the schema is newer than this program.
 pub async fn migrate(pool: &PgPool) -> Result<()> {
-    MIGRATOR.run(pool).await?;
+    let mut connection = acquire(pool).await?;
+    MIGRATOR.run_direct(None, &mut *connection, false).await?;
     partitions::ensure(pool, partitions::DAYS_AHEAD).await?;
     Ok(())
 }
@@ -51,6 +54,8 @@ pub async fn migrate(pool: &PgPool) -> Result<()> {
 /// # Errors
 /// When Postgres is away.
 pub async fn ping(pool: &PgPool) -> Result<()> {
-    sqlx::query_scalar!("select 1").fetch_one(pool).await?;
+    sqlx::query_scalar!("select 1")
+        .fetch_one(&mut *acquire(pool).await?)
+        .await?;
     Ok(())
 }

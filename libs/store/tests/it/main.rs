@@ -6,6 +6,7 @@
 mod attempts;
 mod cancel;
 mod claim;
+mod connections;
 mod constraints;
 mod deadlocks;
 mod drain;
