@@ -132,11 +132,20 @@ pub(crate) async fn answered<T>(
     config: &BrokerConfig,
     question: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
+    answered_within(CONNECT_TIMEOUT, config, question).await
+}
+
+/// The same for what RabbitMQ may take another time for.
+pub(crate) async fn answered_within<T>(
+    limit: Duration,
+    config: &BrokerConfig,
+    question: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
     let late = |_| Error::Timeout {
         address: config.redacted(),
-        after: CONNECT_TIMEOUT,
+        after: limit,
     };
-    timeout(CONNECT_TIMEOUT, question).await.map_err(late)?
+    timeout(limit, question).await.map_err(late)?
 }
 
 /// Says goodbye, so that RabbitMQ does not log a lost connection. Never waits long.

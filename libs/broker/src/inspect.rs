@@ -5,15 +5,15 @@
 
 use std::time::Duration;
 
+use lapin::Connection;
 use lapin::options::{
     BasicGetOptions, ExchangeDeclareOptions, ExchangeDeleteOptions, QueueDeclareOptions,
     QueueDeleteOptions,
 };
 use lapin::types::FieldTable;
-use lapin::{Channel, Connection};
 use tokio::time::timeout;
 
-use crate::connection::{CONNECT_TIMEOUT, Frames, answered, close, open};
+use crate::connection::{CONNECT_TIMEOUT, Frames, answered, answered_within, close, open};
 use crate::error::{INTERNAL_ERROR, NOT_FOUND, reply_code};
 use crate::topology::short;
 use crate::{BrokerConfig, Error, Names, Piece};
@@ -70,7 +70,7 @@ impl Inspector {
         })
     }
 
-    /// Looks at one of the things that the services declare, within 20 s.
+    /// Looks at one of the things that the services declare, within 20 s, or 25 when it has to connect again.
     ///
     /// # Errors
     /// When the connection is gone, or this user may not look or declare.
@@ -93,10 +93,8 @@ impl Inspector {
         if self.connection.status().connected() {
             return answered(&self.config, self.compare(&self.connection, piece)).await;
         }
-        let own = open(&self.config, NAME, Frames::Small).await?;
-        let found = answered(&self.config, self.compare(&own, piece)).await;
-        close(&own).await;
-        found
+        let compare = async |own: &Connection| self.compare(own, piece).await;
+        self.apart(CONNECT_TIMEOUT, compare).await
     }
 
     /// Declares it as the services do, within 5 s.
@@ -118,7 +116,8 @@ impl Inspector {
     pub async fn replace(&self, piece: Piece<'_>) -> Result<(), Error> {
         let name = short(&piece.name(&self.names))?;
         // RabbitMQ ends the connection of who asks this of a quorum queue.
-        self.apart(CONNECT_TIMEOUT, async |channel| {
+        self.apart(CONNECT_TIMEOUT, async |own| {
+            let channel = own.create_channel().await?;
             if piece == Piece::Events {
                 let unused = ExchangeDeleteOptions {
                     if_unused: true,
@@ -133,7 +132,7 @@ impl Inspector {
                 };
                 channel.queue_delete(name, unused).await?;
             }
-            piece.declare(channel, &self.names).await
+            piece.declare(&channel, &self.names).await
         })
         .await
     }
@@ -146,11 +145,12 @@ impl Inspector {
     pub async fn replace_broken(&self, piece: Piece<'_>) -> Result<(), Error> {
         let name = short(&piece.name(&self.names))?;
         // RabbitMQ itself first waits for the queue's process.
-        self.apart(DELETE_TIMEOUT, async |channel| {
+        self.apart(DELETE_TIMEOUT, async |own| {
+            let channel = own.create_channel().await?;
             channel
                 .queue_delete(name, QueueDeleteOptions::default())
                 .await?;
-            piece.declare(channel, &self.names).await
+            piece.declare(&channel, &self.names).await
         })
         .await
     }
@@ -180,7 +180,8 @@ impl Inspector {
     async fn is_broken(&self, piece: Piece<'_>) -> Result<bool, Error> {
         let name = short(&piece.name(&self.names))?;
         // RabbitMQ ends the connection when it is so.
-        self.apart(2 * CONNECT_TIMEOUT, async |channel| {
+        self.apart(2 * CONNECT_TIMEOUT, async |own| {
+            let channel = own.create_channel().await?;
             let getting = channel.basic_get(name, BasicGetOptions::default());
             match timeout(CONNECT_TIMEOUT, getting).await {
                 Err(_) => Ok(true),
@@ -196,16 +197,12 @@ impl Inspector {
     async fn apart<T>(
         &self,
         limit: Duration,
-        ask: impl AsyncFnOnce(&Channel) -> Result<T, Error>,
+        ask: impl AsyncFnOnce(&Connection) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let connection = open(&self.config, NAME, Frames::Small).await?;
-        let asking = async { ask(&connection.create_channel().await?).await };
-        let answer = timeout(limit, asking).await;
-        close(&connection).await;
-        answer.map_err(|_| Error::Timeout {
-            address: self.config.redacted(),
-            after: limit,
-        })?
+        let own = open(&self.config, NAME, Frames::Small).await?;
+        let answer = answered_within(limit, &self.config, ask(&own)).await;
+        close(&own).await;
+        answer
     }
 
     /// Whether there is anything by that name, and what is at it.

@@ -6,7 +6,7 @@ use taskmaster_core::{Lease, TaskStatus};
 use uuid::Uuid;
 
 use crate::tasks::{self, Task};
-use crate::{PgPool, Result};
+use crate::{PgPool, Result, acquire};
 
 /// One start of a task and what came of it.
 #[derive(Debug, Clone, Serialize)]
@@ -76,7 +76,7 @@ pub async fn list(pool: &PgPool, id: Uuid) -> Result<Option<Vec<Attempt>>> {
         "#,
         id
     )
-    .fetch_all(pool)
+    .fetch_all(&mut *acquire(pool).await?)
     .await?;
     if let Some(latest) = latest(task)
         && attempts.iter().all(|attempt| attempt.lease != latest.lease)

@@ -9,7 +9,7 @@ use serde_json::Value;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::{PgPool, Result};
+use crate::{PgPool, Result, acquire};
 
 /// How long an operation may be silent until it belongs to nobody, in seconds.
 pub const SILENCE_SECONDS: i32 = 30;
@@ -135,7 +135,7 @@ pub async fn begin(pool: &PgPool, new: &New<'_>) -> Result<()> {
         new.request,
         new.reason,
     )
-    .execute(pool)
+    .execute(&mut *acquire(pool).await?)
     .await?;
     Ok(())
 }
@@ -158,7 +158,7 @@ pub async fn append(pool: &PgPool, id: Uuid, position: i32, steps: &[NewStep]) -
         position,
         Json(steps) as _,
     )
-    .execute(pool)
+    .execute(&mut *acquire(pool).await?)
     .await?;
     Ok(())
 }
@@ -175,7 +175,7 @@ pub async fn finish(pool: &PgPool, id: Uuid, outcome: Outcome, error: Option<&st
         outcome.as_str(),
         error,
     )
-    .execute(pool)
+    .execute(&mut *acquire(pool).await?)
     .await?;
     Ok(())
 }
@@ -189,7 +189,7 @@ pub async fn release(pool: &PgPool, id: Uuid) -> Result<()> {
         "update audit set touched_at = '-infinity' where id = $1 and finished_at is null",
         id
     )
-    .execute(pool)
+    .execute(&mut *acquire(pool).await?)
     .await?;
     Ok(())
 }
@@ -202,7 +202,7 @@ pub async fn release(pool: &PgPool, id: Uuid) -> Result<()> {
 pub async fn adopt(pool: &PgPool, fleet: &str) -> Result<Vec<Entry>> {
     let mut entries =
         sqlx::query_file_as!(Entry, "src/adopt.sql", fleet, f64::from(SILENCE_SECONDS))
-            .fetch_all(pool)
+            .fetch_all(&mut *acquire(pool).await?)
             .await?;
     entries.sort_by_key(|entry| entry.id);
     Ok(entries)
@@ -226,7 +226,7 @@ pub async fn list(pool: &PgPool, before: Option<Uuid>, limit: i64) -> Result<Vec
         before,
         limit
     )
-    .fetch_all(pool)
+    .fetch_all(&mut *acquire(pool).await?)
     .await?;
     Ok(entries)
 }
@@ -245,7 +245,7 @@ pub async fn get(pool: &PgPool, id: Uuid) -> Result<Option<Entry>> {
         "#,
         id
     )
-    .fetch_optional(pool)
+    .fetch_optional(&mut *acquire(pool).await?)
     .await?;
     Ok(entry)
 }
@@ -259,7 +259,7 @@ pub async fn clean(pool: &PgPool, retention_days: i32) -> Result<u64> {
         "delete from audit where at < now() - make_interval(days => $1)",
         retention_days.max(KEPT_DAYS)
     )
-    .execute(pool)
+    .execute(&mut *acquire(pool).await?)
     .await?;
     Ok(deleted.rows_affected())
 }

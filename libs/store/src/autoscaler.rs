@@ -3,10 +3,10 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
-use sqlx::{PgConnection, PgExecutor};
+use sqlx::{Connection, PgConnection};
 use taskmaster_core::autoscale::{ARRIVAL_BUCKETS, Decision, Observation, Settings, steady_rate};
 
-use crate::{PgPool, Result};
+use crate::{PgPool, Result, acquire};
 
 /// The most decisions that are kept, however young they are.
 pub const MOST_DECISIONS: i64 = 10_000;
@@ -15,7 +15,11 @@ pub const MOST_DECISIONS: i64 = 10_000;
 ///
 /// # Errors
 /// When Postgres is away.
-pub async fn settings(executor: impl PgExecutor<'_>) -> Result<Settings> {
+pub async fn settings(pool: &PgPool) -> Result<Settings> {
+    read(&mut *acquire(pool).await?).await
+}
+
+async fn read(connection: &mut PgConnection) -> Result<Settings> {
     let row = sqlx::query!(
         r#"
         select enabled, dry_run, pinned, min_workers, max_workers, target_seconds, scale_up_cooldown_seconds,
@@ -23,7 +27,7 @@ pub async fn settings(executor: impl PgExecutor<'_>) -> Result<Settings> {
         from autoscaler
         "#
     )
-    .fetch_one(executor)
+    .fetch_one(connection)
     .await?;
     Ok(Settings {
         enabled: row.enabled,
@@ -48,11 +52,12 @@ pub async fn change<E>(
     pool: &PgPool,
     change: impl FnOnce(Settings) -> std::result::Result<Settings, E>,
 ) -> Result<std::result::Result<Settings, E>> {
-    let mut transaction = pool.begin().await?;
+    let mut connection = acquire(pool).await?;
+    let mut transaction = connection.begin().await?;
     sqlx::query!("select from autoscaler for update")
         .execute(&mut *transaction)
         .await?;
-    let changed = match change(settings(&mut *transaction).await?) {
+    let changed = match change(read(&mut transaction).await?) {
         Ok(changed) => changed,
         Err(refusal) => return Ok(Err(refusal)),
     };
@@ -90,11 +95,11 @@ async fn write(connection: &mut PgConnection, settings: &Settings) -> Result<()>
 ///
 /// # Errors
 /// When Postgres is away.
-pub async fn pin(executor: impl PgExecutor<'_>) -> Result<bool> {
+pub async fn pin(pool: &PgPool) -> Result<bool> {
     let pinned = sqlx::query!(
         "update autoscaler set pinned = true, changed_at = now() where enabled and not dry_run and not pinned"
     )
-    .execute(executor)
+    .execute(&mut *acquire(pool).await?)
     .await?;
     Ok(pinned.rows_affected() > 0)
 }
@@ -106,7 +111,7 @@ pub async fn pin(executor: impl PgExecutor<'_>) -> Result<bool> {
 /// When Postgres is away.
 pub async fn observe(pool: &PgPool, desired: u32, target_seconds: u32) -> Result<Observation> {
     let row = sqlx::query_file!("src/observe.sql", f64::from(target_seconds))
-        .fetch_one(pool)
+        .fetch_one(&mut *acquire(pool).await?)
         .await?;
     let count = |count: i64| u32::try_from(count).unwrap_or(0);
     let mut arrivals = [0; ARRIVAL_BUCKETS];
@@ -212,7 +217,7 @@ pub async fn record(
         *outcome == Outcome::Applied,
         error,
     )
-    .execute(pool)
+    .execute(&mut *acquire(pool).await?)
     .await?;
     Ok(recorded.rows_affected() > 0)
 }
@@ -231,7 +236,7 @@ pub async fn decisions(pool: &PgPool, before: Option<i64>, limit: i64) -> Result
         before,
         limit
     )
-    .fetch_all(pool)
+    .fetch_all(&mut *acquire(pool).await?)
     .await?;
     Ok(decisions)
 }
@@ -250,7 +255,7 @@ pub async fn clean(pool: &PgPool, retention_days: i32) -> Result<u64> {
         retention_days,
         MOST_DECISIONS
     )
-    .execute(pool)
+    .execute(&mut *acquire(pool).await?)
     .await?;
     Ok(forgotten.rows_affected())
 }

@@ -3,7 +3,7 @@
 use taskmaster_core::{TaskLease, TaskStatus};
 use uuid::Uuid;
 
-use crate::{PgPool, Result};
+use crate::{PgPool, Result, acquire};
 
 /// How often a task is looked at that moves between two looks.
 const LOOKS: u32 = 100;
@@ -35,7 +35,7 @@ pub async fn cancel(pool: &PgPool, id: Uuid) -> Result<Cancel> {
     // that keeps changing between scheduled and running is met by the first look that is quick enough.
     for _ in 0..LOOKS {
         if sqlx::query_file_scalar!("src/cancel.sql", id)
-            .fetch_optional(pool)
+            .fetch_optional(&mut *acquire(pool).await?)
             .await?
             .is_some()
         {
@@ -51,7 +51,7 @@ pub async fn cancel(pool: &PgPool, id: Uuid) -> Result<Cancel> {
             "#,
             id
         )
-        .fetch_optional(pool)
+        .fetch_optional(&mut *acquire(pool).await?)
         .await?;
         if let Some(row) = requested {
             let task = TaskLease {
@@ -91,7 +91,7 @@ pub async fn retry(pool: &PgPool, id: Uuid) -> Result<Retry> {
     // It may end between the two looks: then the first one is due again, as in `cancel`.
     for _ in 0..LOOKS {
         if sqlx::query_file_scalar!("src/retry_by_hand.sql", id)
-            .fetch_optional(pool)
+            .fetch_optional(&mut *acquire(pool).await?)
             .await?
             .is_some()
         {

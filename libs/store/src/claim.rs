@@ -3,7 +3,7 @@
 use taskmaster_core::{Lease, TaskLease};
 use uuid::Uuid;
 
-use crate::{PgPool, Result};
+use crate::{PgPool, Result, acquire};
 
 /// A task that was given to a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub struct Claimed {
 /// When Postgres is away.
 pub async fn claim(pool: &PgPool, plan: &[i32]) -> Result<Vec<Claimed>> {
     let rows = sqlx::query_file!("src/claim.sql", plan)
-        .fetch_all(pool)
+        .fetch_all(&mut *acquire(pool).await?)
         .await?;
     let mut claimed: Vec<(i64, Claimed)> = rows
         .into_iter()
@@ -57,7 +57,7 @@ pub async fn next_due_in_ms(pool: &PgPool) -> Result<Option<u64>> {
     let milliseconds = sqlx::query_file_scalar!("src/next_due.sql")
         // A plan without parameters would be kept: see `StoreConfig::pool`.
         .persistent(false)
-        .fetch_one(pool)
+        .fetch_one(&mut *acquire(pool).await?)
         .await?;
     Ok(milliseconds.map(|ms| if ms <= 0.0 { 0 } else { ms.ceil() as u64 }))
 }
@@ -72,7 +72,7 @@ pub async fn release(pool: &PgPool, mut tasks: Vec<TaskLease>) -> Result<Vec<Uui
     let (ids, leases): (Vec<Uuid>, Vec<Lease>) =
         tasks.iter().map(|task| (task.id, task.lease)).unzip();
     let released = sqlx::query_file_scalar!("src/release.sql", &ids, &leases)
-        .fetch_all(pool)
+        .fetch_all(&mut *acquire(pool).await?)
         .await?;
     Ok(released)
 }

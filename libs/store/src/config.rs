@@ -8,6 +8,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgPool};
 
 use crate::Result;
+use crate::pool::POOL_TIMEOUT;
 
 /// How long a connection may take to say that it is still there.
 const PING_TIMEOUT: Duration = Duration::from_secs(1);
@@ -66,7 +67,7 @@ impl StoreConfig {
     pub fn pool(&self) -> Result<PgPool> {
         Ok(PgPoolOptions::new()
             .max_connections(self.database_connections)
-            .acquire_timeout(Duration::from_secs(5))
+            .acquire_timeout(POOL_TIMEOUT)
             // Not an option of the connection's start: PgBouncer refuses those.
             .after_connect(|connection, _| {
                 Box::pin(async move {

@@ -3,7 +3,7 @@
 use taskmaster_core::{Lease, Outcome, TaskLease, TaskStatus, Verdict};
 use uuid::Uuid;
 
-use crate::{PgPool, Result};
+use crate::{PgPool, Result, acquire};
 
 /// How a run ended and what becomes of its task.
 #[derive(Debug, Clone, PartialEq)]
@@ -113,7 +113,7 @@ async fn end(pool: &PgPool, by: i32, columns: &Columns<'_>) -> Result<Vec<Ended>
         &columns.error_message as _,
         by,
     )
-    .fetch_all(pool)
+    .fetch_all(&mut *acquire(pool).await?)
     .await?;
     rows.into_iter()
         .map(|row| {
@@ -136,7 +136,7 @@ async fn retry_later(pool: &PgPool, columns: &Columns<'_>) -> Result<Vec<Ended>>
         &columns.signal as _,
         &columns.error_message as _,
     )
-    .fetch_all(pool)
+    .fetch_all(&mut *acquire(pool).await?)
     .await?;
     Ok(ids
         .into_iter()
@@ -158,7 +158,7 @@ pub async fn hand_back(pool: &PgPool, mut tasks: Vec<TaskLease>) -> Result<Vec<U
     let (ids, leases): (Vec<Uuid>, Vec<Lease>) =
         tasks.iter().map(|task| (task.id, task.lease)).unzip();
     let released = sqlx::query_file_scalar!("src/hand_back.sql", &ids, &leases)
-        .fetch_all(pool)
+        .fetch_all(&mut *acquire(pool).await?)
         .await?;
     Ok(released)
 }

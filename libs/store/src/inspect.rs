@@ -7,7 +7,7 @@ use std::time::Duration;
 use sqlx::migrate::{AppliedMigration, Migrate, MigrateError};
 use uuid::Uuid;
 
-use crate::{MIGRATOR, PgPool, Result};
+use crate::{MIGRATOR, PgPool, Result, acquire};
 
 /// Where sqlx writes down what it has applied.
 const MIGRATIONS: &str = "_sqlx_migrations";
@@ -55,7 +55,7 @@ pub async fn server(pool: &PgPool) -> Result<Server> {
             pg_has_role('pg_read_all_stats', 'usage') as "sees_others!"
         "#
     )
-    .fetch_one(pool)
+    .fetch_one(&mut *acquire(pool).await?)
     .await?;
     Ok(server)
 }
@@ -88,7 +88,7 @@ pub async fn open_transactions(pool: &PgPool, age: Duration) -> Result<Vec<OpenT
         "#,
         age.as_secs_f64()
     )
-    .fetch_all(pool)
+    .fetch_all(&mut *acquire(pool).await?)
     .await?;
     Ok(open)
 }
@@ -111,7 +111,7 @@ pub struct Schema {
 /// # Errors
 /// When Postgres is away.
 pub async fn schema(pool: &PgPool) -> Result<Schema> {
-    let mut connection = pool.acquire().await?;
+    let mut connection = acquire(pool).await?;
     let applied = match connection.list_applied_migrations(MIGRATIONS).await {
         Err(error) if is_undefined_table(&error) => return Ok(compare(&[], None)),
         applied => applied?,
@@ -194,7 +194,7 @@ pub async fn workers(pool: &PgPool, age: Duration) -> Result<Vec<Worker>> {
         "#,
         age.as_secs_f64()
     )
-    .fetch_all(pool)
+    .fetch_all(&mut *acquire(pool).await?)
     .await?;
     Ok(workers)
 }
@@ -237,7 +237,7 @@ pub async fn backlog(pool: &PgPool, age: Duration) -> Result<Backlog> {
         "#,
         age.as_secs_f64()
     )
-    .fetch_one(pool)
+    .fetch_one(&mut *acquire(pool).await?)
     .await?;
     Ok(backlog)
 }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use taskmaster_core::{Fingerprint, IdempotencyKey};
 use uuid::Uuid;
 
-use crate::{PgPool, Result};
+use crate::{PgPool, Result, acquire};
 
 /// How long a key is known, in hours, at least.
 ///
@@ -76,7 +76,7 @@ pub(crate) async fn find(
     keys: &[&str],
 ) -> Result<HashMap<String, Stored>> {
     let rows = sqlx::query_file_as!(Row, "src/find_keys.sql", scope.as_str(), keys as _)
-        .fetch_all(pool)
+        .fetch_all(&mut *acquire(pool).await?)
         .await?;
     let stored = rows.into_iter().map(|row| {
         let stored = Stored {
@@ -102,7 +102,7 @@ pub async fn clean(pool: &PgPool) -> Result<u64> {
             KEPT_HOURS,
             DELETED_AT_ONCE
         )
-        .execute(pool)
+        .execute(&mut *acquire(pool).await?)
         .await?
         .rows_affected();
         all += deleted;

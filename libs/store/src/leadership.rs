@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sqlx::{Connection, PgConnection};
 
-use crate::{PgPool, Result, StoreConfig};
+use crate::{PgPool, Result, StoreConfig, acquire};
 
 /// What there is to lead: each has a lock of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +60,7 @@ pub async fn is_led(pool: &PgPool) -> Result<bool> {
         "#,
         Office::Coordinator.lock()
     )
-    .fetch_one(pool)
+    .fetch_one(&mut *acquire(pool).await?)
     .await?;
     Ok(led)
 }

@@ -28,9 +28,11 @@ mod config;
 mod error;
 #[cfg(feature = "openapi")]
 mod openapi;
+mod pool;
 
 pub use config::StoreConfig;
 pub use error::{Error, bounded};
+pub use pool::acquire;
 pub use sqlx::PgPool;
 pub use tasks::Task;
 
@@ -44,7 +46,9 @@ static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations");
 /// # Errors
 /// When Postgres is away, or the schema is newer than this program.
 pub async fn migrate(pool: &PgPool) -> Result<()> {
-    MIGRATOR.run(pool).await?;
+    let mut connection = acquire(pool).await?;
+    // Not `run`: its future is not known to be `Send` for every lifetime of what it borrows.
+    MIGRATOR.run_direct(None, &mut *connection, false).await?;
     partitions::ensure(pool, partitions::DAYS_AHEAD).await?;
     Ok(())
 }
@@ -54,6 +58,8 @@ pub async fn migrate(pool: &PgPool) -> Result<()> {
 /// # Errors
 /// When Postgres is away.
 pub async fn ping(pool: &PgPool) -> Result<()> {
-    sqlx::query_scalar!("select 1").fetch_one(pool).await?;
+    sqlx::query_scalar!("select 1")
+        .fetch_one(&mut *acquire(pool).await?)
+        .await?;
     Ok(())
 }

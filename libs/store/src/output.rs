@@ -3,7 +3,7 @@
 use taskmaster_core::{Lease, TaskLease};
 use uuid::Uuid;
 
-use crate::{PgPool, Result};
+use crate::{PgPool, Result, acquire};
 
 /// Where a piece of output came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -76,7 +76,7 @@ pub async fn append(
             &streams as _,
             &data as _,
         )
-        .execute(pool)
+        .execute(&mut *acquire(pool).await?)
         .await?;
     }
     if !dropped.is_empty() {
@@ -93,7 +93,7 @@ pub async fn append(
             &leases,
             &seqs
         )
-        .execute(pool)
+        .execute(&mut *acquire(pool).await?)
         .await?;
     }
     Ok(())
@@ -126,7 +126,7 @@ pub async fn read(pool: &PgPool, task: TaskLease, after: i32, limit: i64) -> Res
         after,
         limit
     )
-    .fetch_all(pool)
+    .fetch_all(&mut *acquire(pool).await?)
     .await?;
     Ok(rows
         .into_iter()

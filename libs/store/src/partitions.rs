@@ -1,8 +1,8 @@
 //! The daily partitions of history, attempts and output: made ahead of time, dropped when they are too old.
 
-use sqlx::PgConnection;
+use sqlx::{Connection, PgConnection};
 
-use crate::{PgPool, Result};
+use crate::{PgPool, Result, acquire};
 
 /// How many days ahead partitions are made, so that a coordinator may be away for a fortnight.
 pub const DAYS_AHEAD: i32 = 14;
@@ -13,7 +13,8 @@ pub const DAYS_AHEAD: i32 = 14;
 /// # Errors
 /// When Postgres is away, or a reader holds on to a default partition for too long: try again later.
 pub async fn ensure(pool: &PgPool, days_ahead: i32) -> Result<usize> {
-    let mut transaction = pool.begin().await?;
+    let mut connection = acquire(pool).await?;
+    let mut transaction = connection.begin().await?;
     sqlx::query!("select pg_advisory_xact_lock(hashtext('taskmaster partitions'))")
         .execute(&mut *transaction)
         .await?;
@@ -65,7 +66,7 @@ pub async fn gaps(pool: &PgPool, days_ahead: i32) -> Result<Gaps> {
             + (select count(*) from output_default) as "rows!"
         "#
     )
-    .fetch_one(pool)
+    .fetch_one(&mut *acquire(pool).await?)
     .await?;
     let missing = sqlx::query_scalar!(
         r#"
@@ -82,7 +83,7 @@ pub async fn gaps(pool: &PgPool, days_ahead: i32) -> Result<Gaps> {
         "#,
         days_ahead
     )
-    .fetch_all(pool)
+    .fetch_all(&mut *acquire(pool).await?)
     .await?;
     Ok(Gaps {
         missing,
@@ -108,10 +109,11 @@ pub async fn drop_older_than(pool: &PgPool, retention_days: i32) -> Result<usize
         "#,
         retention_days
     )
-    .fetch_all(pool)
+    .fetch_all(&mut *acquire(pool).await?)
     .await?;
     for name in &old {
-        let mut transaction = pool.begin().await?;
+        let mut connection = acquire(pool).await?;
+        let mut transaction = connection.begin().await?;
         wait_briefly(&mut transaction).await?;
         // The name comes from the catalogue and matched the pattern above.
         sqlx::query(sqlx::AssertSqlSafe(format!("drop table \"{name}\"")))
@@ -123,7 +125,7 @@ pub async fn drop_older_than(pool: &PgPool, retention_days: i32) -> Result<usize
         "delete from finished_counts where day < (now() at time zone 'UTC')::date - $1::integer",
         retention_days
     )
-    .execute(pool)
+    .execute(&mut *acquire(pool).await?)
     .await?;
     Ok(old.len())
 }

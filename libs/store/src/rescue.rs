@@ -6,7 +6,7 @@ use taskmaster_core::{Lease, Outcome, RetryPolicy, TaskLease, TaskStatus, verdic
 use uuid::Uuid;
 
 use crate::finish::{Ended, Finish};
-use crate::{PgPool, Result, claim, finish};
+use crate::{PgPool, Result, acquire, claim, finish};
 
 /// How many tasks one pass takes on.
 const BATCH: i64 = 1000;
@@ -35,7 +35,7 @@ pub async fn mark_offline(pool: &PgPool) -> Result<Vec<String>> {
         returning name
         "#
     )
-    .fetch_all(pool)
+    .fetch_all(&mut *acquire(pool).await?)
     .await?;
     Ok(names)
 }
@@ -128,7 +128,7 @@ async fn held(pool: &PgPool, of: Of<'_>) -> Result<Vec<Held>> {
         leases.as_deref(),
         BATCH
     )
-    .fetch_all(pool)
+    .fetch_all(&mut *acquire(pool).await?)
     .await?;
     Ok(rows
         .into_iter()
@@ -167,7 +167,7 @@ pub async fn end_overdue(
         grace.as_secs_f64(),
         BATCH
     )
-    .fetch_all(pool)
+    .fetch_all(&mut *acquire(pool).await?)
     .await?;
     if rows.is_empty() {
         return Ok(Vec::new());

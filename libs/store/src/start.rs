@@ -5,7 +5,7 @@ use sqlx::types::Json;
 use taskmaster_core::{ExecutorKind, Lease, SimulateOptions, TaskLease};
 use uuid::Uuid;
 
-use crate::{PgPool, Result};
+use crate::{PgPool, Result, acquire};
 
 /// Everything that a worker needs to run a task: read by the start itself, so that an assignment carries no more
 /// than the task's id and lease.
@@ -108,7 +108,7 @@ pub async fn start(
         holder.worker_id,
         holder.incarnation,
     )
-    .fetch_all(pool)
+    .fetch_all(&mut *acquire(pool).await?)
     .await?;
     Ok(rows.into_iter().map(Started::from).collect())
 }
@@ -141,7 +141,7 @@ pub async fn running(pool: &PgPool, holder: Holder, tasks: &[TaskLease]) -> Resu
         holder.worker_id,
         holder.incarnation,
     )
-    .fetch_all(pool)
+    .fetch_all(&mut *acquire(pool).await?)
     .await?;
     Ok(rows.into_iter().map(Started::from).collect())
 }

@@ -1,6 +1,6 @@
 //! Counts, exact and in one look.
 
-use crate::{PgPool, Result};
+use crate::{PgPool, Result, acquire};
 
 /// How many tasks are in each status.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub async fn counts(pool: &PgPool) -> Result<Counts> {
              from finished_counts) f
         "#
     )
-    .fetch_one(pool)
+    .fetch_one(&mut *acquire(pool).await?)
     .await?;
     Ok(counts)
 }

@@ -4,12 +4,12 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::{PgConnection, PgExecutor};
+use sqlx::{Connection, PgConnection, PgExecutor};
 use taskmaster_core::{NewTask, When};
 use uuid::Uuid;
 
 use crate::keys::{self, Keyed, Known, Scope};
-use crate::{PgPool, Result};
+use crate::{PgPool, Result, acquire};
 
 /// A task that was taken in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub struct Submitted {
 /// # Errors
 /// When Postgres is away: nothing was stored, or all of it; find out by [`submit_again`] with the same ids.
 pub async fn submit(pool: &PgPool, tasks: &[NewTask]) -> Result<Vec<Accepted>> {
-    insert(pool, tasks).await
+    insert(&mut *acquire(pool).await?, tasks).await
 }
 
 /// The same for tasks whose last try may have been committed without our knowing: those that are there already are
@@ -59,7 +59,8 @@ pub async fn submit(pool: &PgPool, tasks: &[NewTask]) -> Result<Vec<Accepted>> {
 /// # Errors
 /// When Postgres is away: try again.
 pub async fn submit_again(pool: &PgPool, tasks: &[NewTask]) -> Result<Vec<Accepted>> {
-    let mut transaction = pool.begin().await?;
+    let mut connection = acquire(pool).await?;
+    let mut transaction = connection.begin().await?;
     let mut accepted = insert(&mut *transaction, tasks).await?;
     drop_ended(&mut transaction, &mut accepted).await?;
     transaction.commit().await?;
@@ -96,13 +97,14 @@ async fn take(pool: &PgPool, batch: Batch<'_>, again: bool) -> Result<Submitted>
     let mut unkeyed = without_key(batch);
     loop {
         let accepted = if again {
-            let mut transaction = pool.begin().await?;
+            let mut connection = acquire(pool).await?;
+            let mut transaction = connection.begin().await?;
             let mut accepted = insert_keyed(&mut *transaction, batch, &open, &unkeyed).await?;
             drop_ended(&mut transaction, &mut accepted).await?;
             transaction.commit().await?;
             accepted
         } else {
-            insert_keyed(pool, batch, &open, &unkeyed).await?
+            insert_keyed(&mut *acquire(pool).await?, batch, &open, &unkeyed).await?
         };
         let new: HashSet<Uuid> = accepted.iter().map(|accepted| accepted.id).collect();
         open.retain(|(_, keyed)| !new.contains(&batch.tasks[keyed.tasks.start].id));

@@ -3,11 +3,12 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
+use sqlx::Connection;
 use sqlx::types::Json;
 use taskmaster_core::{Lease, Outcome, TaskLease, TaskStatus};
 use uuid::Uuid;
 
-use crate::{Error, PgPool, Result};
+use crate::{Error, PgPool, Result, acquire};
 
 /// A task: its latest attempt, and all that was asked for.
 #[derive(Debug, Clone, Serialize)]
@@ -224,13 +225,14 @@ async fn read(pool: &PgPool, ids: &[Uuid], filter: &Filter) -> Result<Vec<Task>>
     );
     let rows = if filter.text.is_some() {
         // A search of commands reads all of history at worst: it must not keep a connection for long.
-        let mut transaction = pool.begin().await?;
+        let mut connection = acquire(pool).await?;
+        let mut transaction = connection.begin().await?;
         sqlx::query("set local statement_timeout = '5s'")
             .execute(&mut *transaction)
             .await?;
         query.fetch_all(&mut *transaction).await?
     } else {
-        query.fetch_all(pool).await?
+        query.fetch_all(&mut *acquire(pool).await?).await?
     };
     rows.into_iter().map(Task::try_from).collect()
 }

@@ -6,7 +6,7 @@ use sqlx::{Connection, PgConnection};
 use taskmaster_core::{Lease, TaskLease};
 use uuid::Uuid;
 
-use crate::{PgPool, Result, StoreConfig};
+use crate::{PgPool, Result, StoreConfig, acquire};
 
 /// A recorded end of a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub async fn ends(pool: &PgPool) -> Result<Vec<End>> {
         "select id, command, status, outcome, lease, attempt, max_attempts, started_at
          from finished_tasks order by id, finished_at"
     )
-    .fetch_all(pool)
+    .fetch_all(&mut *acquire(pool).await?)
     .await?;
     Ok(ends)
 }
@@ -61,7 +61,7 @@ pub struct Live {
 /// When Postgres is away.
 pub async fn live(pool: &PgPool) -> Result<Vec<Live>> {
     let live = sqlx::query_as!(Live, "select id, command, status from tasks order by id")
-        .fetch_all(pool)
+        .fetch_all(&mut *acquire(pool).await?)
         .await?;
     Ok(live)
 }
@@ -81,7 +81,7 @@ pub struct Superseded {
 /// When Postgres is away.
 pub async fn superseded(pool: &PgPool) -> Result<Vec<Superseded>> {
     let rows = sqlx::query!("select task_id, lease, attempt from attempts order by task_id, lease")
-        .fetch_all(pool)
+        .fetch_all(&mut *acquire(pool).await?)
         .await?;
     Ok(rows
         .into_iter()
@@ -105,7 +105,7 @@ pub async fn held_by(pool: &PgPool, worker: &str) -> Result<Vec<TaskLease>> {
          where w.name = $1 and t.picked_at is not null order by t.id",
         worker
     )
-    .fetch_all(pool)
+    .fetch_all(&mut *acquire(pool).await?)
     .await?;
     Ok(rows
         .into_iter()
@@ -131,7 +131,7 @@ pub async fn standing(pool: &PgPool, claims: &[TaskLease]) -> Result<i64> {
         &ids,
         &leases
     )
-    .fetch_one(pool)
+    .fetch_one(&mut *acquire(pool).await?)
     .await?;
     Ok(standing)
 }
@@ -148,7 +148,7 @@ pub async fn wrong_counts(pool: &PgPool) -> Result<i64> {
         full join (select status, count(*) as count from finished_tasks group by status) f using (status)
         "#
     )
-    .fetch_one(pool)
+    .fetch_one(&mut *acquire(pool).await?)
     .await?;
     Ok(wrong)
 }
@@ -164,7 +164,7 @@ pub async fn terminate_backends(pool: &PgPool) -> Result<i64> {
         where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'
         "#
     )
-    .fetch_one(pool)
+    .fetch_one(&mut *acquire(pool).await?)
     .await?;
     Ok(ended)
 }
@@ -201,7 +201,7 @@ pub async fn keep_output_in(pool: &PgPool, folder: &str) -> Result<()> {
     // A utility statement: no parameters, and no transaction around it.
     let statement = format!("create tablespace taskmaster_chaos_output location '{quoted}'");
     sqlx::raw_sql(sqlx::AssertSqlSafe(statement))
-        .execute(pool)
+        .execute(&mut *acquire(pool).await?)
         .await?;
     let partitions = sqlx::query_scalar!(
         r#"
@@ -209,13 +209,13 @@ pub async fn keep_output_in(pool: &PgPool, folder: &str) -> Result<()> {
         where i.inhparent = 'output'::regclass
         "#
     )
-    .fetch_all(pool)
+    .fetch_all(&mut *acquire(pool).await?)
     .await?;
     for partition in partitions {
         let statement =
             format!("alter table \"{partition}\" set tablespace taskmaster_chaos_output");
         sqlx::raw_sql(sqlx::AssertSqlSafe(statement))
-            .execute(pool)
+            .execute(&mut *acquire(pool).await?)
             .await?;
     }
     Ok(())

@@ -2,12 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::PgExecutor;
+use sqlx::{Connection, PgConnection, PgExecutor};
 use taskmaster_core::{Room, TaskLease};
 use uuid::Uuid;
 
 use crate::start::Holder;
-use crate::{PgPool, Result};
+use crate::{PgPool, Result, acquire};
 
 /// What a worker says of itself when it starts.
 #[derive(Debug, Clone)]
@@ -54,7 +54,7 @@ pub async fn register(pool: &PgPool, worker: &Registration<'_>) -> Result<i32> {
         worker.version,
         worker.heartbeat_timeout_seconds,
     )
-    .fetch_one(pool)
+    .fetch_one(&mut *acquire(pool).await?)
     .await?;
     Ok(id)
 }
@@ -88,7 +88,7 @@ pub struct Held {
 /// # Errors
 /// When Postgres is away.
 pub async fn heartbeat(
-    pool: &PgPool,
+    connection: &mut PgConnection,
     holder: Holder,
     claim_window: i32,
     draining: bool,
@@ -106,7 +106,7 @@ pub async fn heartbeat(
         claim_window,
         draining,
     )
-    .fetch_optional(pool)
+    .fetch_optional(&mut *connection)
     .await?;
     let Some(drain_requested) = drain_requested else {
         return Ok(None);
@@ -119,7 +119,7 @@ pub async fn heartbeat(
         "#,
         holder.worker_id
     )
-    .fetch_all(pool)
+    .fetch_all(connection)
     .await?;
     let held = rows.into_iter().map(|row| Held {
         task: TaskLease {
@@ -146,7 +146,7 @@ pub async fn sign_off(pool: &PgPool, holder: Holder) -> Result<()> {
         holder.worker_id,
         holder.incarnation
     )
-    .execute(pool)
+    .execute(&mut *acquire(pool).await?)
     .await?;
     Ok(())
 }
@@ -191,7 +191,7 @@ pub async fn available(pool: &PgPool) -> Result<Vec<Available>> {
         // A parameter, because the plan of a statement that has none would be kept: see `StoreConfig::pool`.
         "online"
     )
-    .fetch_all(pool)
+    .fetch_all(&mut *acquire(pool).await?)
     .await?;
     Ok(rows
         .into_iter()
@@ -252,7 +252,7 @@ fn status_schema() -> utoipa::openapi::schema::Object {
 /// # Errors
 /// When Postgres is away.
 pub async fn list(pool: &PgPool) -> Result<Vec<Worker>> {
-    shown(pool, None).await
+    shown(&mut *acquire(pool).await?, None).await
 }
 
 /// The worker of this name, or all that [`list`] has.
@@ -304,7 +304,8 @@ pub enum Drain {
 /// When Postgres is away.
 pub async fn request_drain(pool: &PgPool, name: &str) -> Result<Drain> {
     // One transaction: an idle worker may hear of it and be gone before it has been looked at.
-    let mut transaction = pool.begin().await?;
+    let mut connection = acquire(pool).await?;
+    let mut transaction = connection.begin().await?;
     let asked = sqlx::query!(
         r#"
         update workers set drain_requested_at = coalesce(drain_requested_at, now())

@@ -10,7 +10,7 @@ use taskmaster_broker::EventPublisher;
 use taskmaster_core::{RetryPolicy, TaskLease, window};
 use taskmaster_store::rescue::{self, Of};
 use taskmaster_store::start::Holder;
-use taskmaster_store::{PgPool, workers};
+use taskmaster_store::{PgPool, acquire, workers};
 use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -62,6 +62,9 @@ impl Heartbeat {
         let mut rate = Rate::default();
         let mut draining_told = false;
         let mut fenced = false;
+        // Kept from beat to beat while it is made: given up, it would be made again from the start, and a Postgres that
+        // is slow to let anybody in would get slower by that.
+        let mut connecting = None;
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return Ok(()),
@@ -73,6 +76,21 @@ impl Heartbeat {
                 () = self.draining.cancelled(), if !draining_told => draining_told = true,
                 () = self.news.notified() => {}
             }
+            let connect = connecting.get_or_insert_with(|| {
+                let pool = self.pool.clone();
+                tokio::spawn(async move { acquire(&pool).await })
+            });
+            let patient = Instant::now() + patience;
+            let limit = if fenced { patient } else { last_heard + lasts };
+            let Ok(connected) = tokio::time::timeout_at(limit.into(), connect).await else {
+                tracing::debug!("still no connection for a heartbeat");
+                continue;
+            };
+            connecting = None;
+            let Ok(Ok(mut connection)) = connected else {
+                tracing::debug!("no connection for a heartbeat");
+                continue;
+            };
             let sent = Instant::now();
             let window = window(
                 self.slots,
@@ -80,13 +98,16 @@ impl Heartbeat {
             );
             let window = i32::try_from(window).unwrap_or(i32::MAX);
             let draining = self.draining.is_cancelled();
-            let beat = workers::heartbeat(&self.pool, self.holder, window, draining);
-            let wait = if fenced {
-                patience
+            let patient = sent + patience;
+            let limit = if fenced {
+                patient
             } else {
-                patience.min((last_heard + lasts).saturating_duration_since(sent))
+                patient.min(last_heard + lasts)
             };
-            match tokio::time::timeout(wait, beat).await {
+            let beat = workers::heartbeat(&mut connection, self.holder, window, draining);
+            let answer = tokio::time::timeout_at(limit.into(), beat).await;
+            drop(connection);
+            match answer {
                 Ok(Ok(Some(known))) => {
                     if fenced {
                         tracing::info!("Postgres answers again");

@@ -1,10 +1,10 @@
 //! A drain that was asked for: stored, kept, heard at the heartbeat, about one incarnation alone.
 
 use taskmaster_store::start::Holder;
-use taskmaster_store::workers::{Drain, available, heartbeat, list, request_drain, sign_off};
+use taskmaster_store::workers::{Drain, available, list, request_drain, sign_off};
 use taskmaster_store::{PgPool, rescue};
 
-use crate::support::{age_heartbeat, claim_all, run, submit_all, tasks, worker};
+use crate::support::{age_heartbeat, claim_all, heartbeat, run, submit_all, tasks, worker};
 
 /// Asks, and returns the status with which the worker is then shown.
 async fn requested(pool: &PgPool, name: &str) -> String {

@@ -10,6 +10,7 @@ mod autoscaler;
 mod cancel;
 mod claim;
 mod compatible;
+mod connections;
 mod constraints;
 mod deadlocks;
 mod drain;

@@ -21,7 +21,7 @@ use taskmaster_store::{PgPool, claim, workers};
 use uuid::Uuid;
 
 use crate::support::{
-    assert_counts_are_exact, cancelled, completed, failed, submit_all, tasks, worker,
+    assert_counts_are_exact, cancelled, completed, failed, heartbeat, submit_all, tasks, worker,
 };
 
 const STEPS: u64 = 400;
@@ -286,9 +286,7 @@ impl Replay {
             workers::sign_off(&self.pool, holder).await.unwrap();
             self.rescued(Of::OfflineWorkers, |_, row| held_by(row))
                 .await;
-            workers::heartbeat(&self.pool, holder, 4, false)
-                .await
-                .unwrap();
+            heartbeat(&self.pool, holder, 4, false).await.unwrap();
         }
     }
 

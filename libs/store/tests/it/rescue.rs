@@ -7,8 +7,8 @@ use taskmaster_store::rescue::{Of, end_overdue, mark_offline, rescue};
 use taskmaster_store::{PgPool, attempts, cancel, finish, start, workers};
 
 use crate::support::{
-    age_heartbeat, assert_counts_are_exact, assign, claim_all, completed, get, ids, run, run_one,
-    sorted, status, task, tasks, worker,
+    age_heartbeat, assert_counts_are_exact, assign, claim_all, completed, get, heartbeat, ids, run,
+    run_one, sorted, status, task, tasks, worker,
 };
 
 const POLICY: RetryPolicy = RetryPolicy {
@@ -21,7 +21,7 @@ async fn a_worker_is_offline_once_its_heartbeat_is_too_old(pool: PgPool) {
     let fresh = worker(&pool, "fresh").await;
     let lost = worker(&pool, "lost").await;
     let draining = worker(&pool, "draining").await;
-    workers::heartbeat(&pool, draining, 4, true).await.unwrap();
+    heartbeat(&pool, draining, 4, true).await.unwrap();
     age_heartbeat(&pool, fresh, 2).await;
     age_heartbeat(&pool, lost, 11).await;
     age_heartbeat(&pool, draining, 11).await;
@@ -31,7 +31,7 @@ async fn a_worker_is_offline_once_its_heartbeat_is_too_old(pool: PgPool) {
     );
     assert!(mark_offline(&pool).await.unwrap().is_empty());
     // It was only slow: its next heartbeat brings it back.
-    workers::heartbeat(&pool, lost, 4, false).await.unwrap();
+    heartbeat(&pool, lost, 4, false).await.unwrap();
     let online = workers::available(&pool).await.unwrap();
     assert_eq!(
         sorted(online.into_iter().map(|w| w.name)),
@@ -249,7 +249,7 @@ async fn what_runs_past_its_limit_is_ended(pool: PgPool) {
     let written = finish::finish(&pool, holder.worker_id, ends).await.unwrap();
     assert!(written.is_empty());
     assert_eq!(status(&pool, late.id).await, TaskStatus::Failed);
-    let held = workers::heartbeat(&pool, holder, 4, false).await.unwrap();
+    let held = heartbeat(&pool, holder, 4, false).await.unwrap();
     let held = held.unwrap().held.into_iter().map(|held| held.task.id);
     assert_eq!(sorted(held), sorted([unlimited.id, in_time.id, waiting.id]));
     assert_counts_are_exact(&pool).await;

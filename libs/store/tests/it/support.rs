@@ -11,7 +11,7 @@ use taskmaster_core::{
 };
 use taskmaster_store::finish::{Finish, finish, hand_back};
 use taskmaster_store::start::Holder;
-use taskmaster_store::workers::Registration;
+use taskmaster_store::workers::{Known, Registration};
 use taskmaster_store::{PgPool, StoreConfig, Task, claim, start, stats, submit, tasks, workers};
 use taskmaster_testkit::until_waiting;
 use uuid::Uuid;
@@ -82,6 +82,17 @@ pub(crate) async fn worker(pool: &PgPool, name: &str) -> Holder {
         worker_id,
         incarnation,
     }
+}
+
+/// A heartbeat by a connection of the pool.
+pub(crate) async fn heartbeat(
+    pool: &PgPool,
+    holder: Holder,
+    claim_window: i32,
+    draining: bool,
+) -> taskmaster_store::Result<Option<Known>> {
+    let mut connection = pool.acquire().await?;
+    workers::heartbeat(&mut connection, holder, claim_window, draining).await
 }
 
 /// Makes the last heartbeat of a worker `seconds` old.

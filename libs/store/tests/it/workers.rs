@@ -2,12 +2,14 @@
 
 use taskmaster_core::{ExecutorKind, NewTask, SimulateOptions};
 use taskmaster_store::workers::{
-    Available, Held, Known, Registration, available, heartbeat, list, register, sign_off,
+    Available, Held, Known, Registration, available, list, register, sign_off,
 };
 use taskmaster_store::{PgPool, cancel, finish};
 use uuid::Uuid;
 
-use crate::support::{age_heartbeat, assign, completed, ids, run, sorted, task, tasks, worker};
+use crate::support::{
+    age_heartbeat, assign, completed, heartbeat, ids, run, sorted, task, tasks, worker,
+};
 
 #[sqlx::test(migrator = "crate::support::MIGRATOR")]
 async fn a_new_incarnation_keeps_the_id_and_the_counters(pool: PgPool) {

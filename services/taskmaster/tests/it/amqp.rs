@@ -9,7 +9,9 @@ use taskmaster_testkit::lapin::options::{
     BasicAckOptions, BasicGetOptions, BasicPublishOptions, QueueDeclareOptions,
 };
 use taskmaster_testkit::lapin::types::{AMQPValue, FieldTable};
-use taskmaster_testkit::lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
+use taskmaster_testkit::lapin::{
+    self, BasicProperties, Channel, Connection, ConnectionProperties, Queue,
+};
 use taskmaster_testkit::{Stack, eventually};
 use tokio::process::Command;
 
@@ -18,22 +20,35 @@ use crate::TASKMASTER;
 /// Connects as a producer does. The first coordinator declares the queue that producers publish to: before that, what
 /// they publish goes nowhere, and RabbitMQ tells only those who ask for it.
 pub(crate) async fn connect(stack: &Stack) -> Result<(Connection, Channel)> {
+    connect_to(stack, "submissions").await
+}
+
+/// Connects once somebody consumes from this queue: RabbitMQ shows one before it can take anything in.
+pub(crate) async fn connect_to(stack: &Stack, queue: &str) -> Result<(Connection, Channel)> {
     let connection = Connection::connect(stack.amqp_url(), ConnectionProperties::default()).await?;
-    let queue = format!("{}.submissions", stack.prefix());
+    let queue = format!("{}.{queue}", stack.prefix());
+    let channel = eventually(&format!("somebody consumes from {queue}"), async || {
+        // A question that is answered with no closes the channel.
+        let channel = connection.create_channel().await?;
+        Ok(match look(&channel, &queue).await {
+            Ok(queue) if queue.consumer_count() > 0 => Ok(channel),
+            Ok(queue) => Err(format!("{queue:?}")),
+            Err(error) => Err(error.to_string()),
+        })
+    })
+    .await?;
+    Ok((connection, channel))
+}
+
+/// What there is at a queue.
+pub(crate) async fn look(channel: &Channel, queue: &str) -> lapin::Result<Queue> {
     let options = QueueDeclareOptions {
         passive: true,
         ..Default::default()
     };
-    let channel = eventually("producers can publish", async || {
-        // A question that is answered with no closes the channel.
-        let channel = connection.create_channel().await?;
-        let declared = channel
-            .queue_declare(queue.clone().into(), options, FieldTable::default())
-            .await;
-        Ok(declared.map(|_| channel).map_err(|error| error.to_string()))
-    })
-    .await?;
-    Ok((connection, channel))
+    channel
+        .queue_declare(queue.into(), options, FieldTable::default())
+        .await
 }
 
 pub(crate) async fn publish(channel: &Channel, queue: &str, body: &[u8]) -> Result<()> {

@@ -2,14 +2,11 @@
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use taskmaster_testkit::lapin::options::{
-    BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions,
-};
-use taskmaster_testkit::lapin::types::FieldTable;
-use taskmaster_testkit::lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
+use taskmaster_testkit::lapin::BasicProperties;
+use taskmaster_testkit::lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use taskmaster_testkit::{Process, Stack, eventually, sqlx};
 
-use crate::TASKMASTER;
+use crate::{TASKMASTER, amqp};
 
 /// A heartbeat that does not come again while a test runs: what is heard is heard by message.
 const ONE_HEARTBEAT: [&str; 4] = [
@@ -46,30 +43,6 @@ async fn ends(stack: &Stack, worker: &mut Process, name: &str) -> Result<()> {
 fn until(stack: &Stack, go: &str) -> String {
     let go = stack.folder().join(go);
     format!("until test -e {}; do sleep 0.05; done", go.display())
-}
-
-/// Waits until the worker hears messages. Returns a way to send it some.
-async fn consumes(stack: &Stack, name: &str) -> Result<(Connection, Channel)> {
-    let connection = Connection::connect(stack.amqp_url(), ConnectionProperties::default()).await?;
-    let queue = format!("{}.worker.{name}", stack.prefix());
-    let passive = QueueDeclareOptions {
-        passive: true,
-        ..Default::default()
-    };
-    let channel = eventually(&format!("{name} consumes"), async || {
-        // A question that is answered with no closes the channel.
-        let channel = connection.create_channel().await?;
-        let declared = channel
-            .queue_declare(queue.clone().into(), passive, FieldTable::default())
-            .await;
-        Ok(match declared {
-            Ok(queue) if queue.consumer_count() > 0 => Ok(channel),
-            Ok(_) => Err("nobody consumes".to_owned()),
-            Err(error) => Err(error.to_string()),
-        })
-    })
-    .await?;
-    Ok((connection, channel))
 }
 
 #[tokio::test]
@@ -153,7 +126,7 @@ async fn the_heartbeat_brings_it_while_rabbitmq_is_away() -> Result<()> {
 async fn the_message_makes_it_immediate() -> Result<()> {
     Stack::run(TASKMASTER, async |stack| {
         let mut worker = stack.worker("worker-1", &ONE_HEARTBEAT).await?;
-        consumes(stack, "worker-1").await?;
+        amqp::connect_to(stack, "worker.worker-1").await?;
         drain(stack, "worker-1").await?;
         ends(stack, &mut worker, "worker-1").await
     })
@@ -167,7 +140,7 @@ async fn a_message_that_was_meant_for_an_earlier_incarnation_drains_nobody() -> 
         drain(stack, "worker-1").await?;
         ends(stack, &mut older, "worker-1").await?;
         let _newer = stack.worker("worker-1", &[]).await?;
-        let (_connection, channel) = consumes(stack, "worker-1").await?;
+        let (_connection, channel) = amqp::connect_to(stack, "worker.worker-1").await?;
         channel
             .confirm_select(ConfirmSelectOptions::default())
             .await?;

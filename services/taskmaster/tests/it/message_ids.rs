@@ -5,15 +5,12 @@ use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use taskmaster_testkit::lapin::options::{
     BasicAckOptions, BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions,
-    QueueDeclareOptions,
 };
-use taskmaster_testkit::lapin::types::{AMQPValue, FieldTable};
-use taskmaster_testkit::lapin::{
-    self, BasicProperties, Channel, Connection, ConnectionProperties, Queue,
-};
+use taskmaster_testkit::lapin::types::AMQPValue;
+use taskmaster_testkit::lapin::{BasicProperties, Channel, Connection};
 use taskmaster_testkit::{Stack, eventually, sqlx};
 
-use crate::TASKMASTER;
+use crate::{TASKMASTER, amqp};
 
 /// A producer, and what it sees of the two queues.
 pub(crate) struct Producer {
@@ -27,25 +24,13 @@ impl Producer {
     /// Connects, once a coordinator consumes what is published: before that, RabbitMQ may have declared the queue and
     /// not be able to take anything yet, and says no.
     pub(crate) async fn connect(stack: &Stack) -> Result<Self> {
-        let connection =
-            Connection::connect(stack.amqp_url(), ConnectionProperties::default()).await?;
-        let submissions = format!("{}.submissions", stack.prefix());
-        let channel = eventually("a coordinator consumes", async || {
-            // A question that is answered with no closes the channel.
-            let channel = connection.create_channel().await?;
-            Ok(match look(&channel, &submissions).await {
-                Ok(queue) if queue.consumer_count() > 0 => Ok(channel),
-                Ok(queue) => Err(format!("{queue:?}")),
-                Err(error) => Err(error.to_string()),
-            })
-        })
-        .await?;
+        let (connection, channel) = amqp::connect(stack).await?;
         channel
             .confirm_select(ConfirmSelectOptions::default())
             .await?;
         Ok(Self {
             channel,
-            submissions,
+            submissions: format!("{}.submissions", stack.prefix()),
             rejected: format!("{}.rejected", stack.prefix()),
             _connection: connection,
         })
@@ -72,7 +57,7 @@ impl Producer {
 
     /// How many messages wait in the queue of submissions: not those that are at a coordinator.
     pub(crate) async fn waiting(&self) -> Result<u32> {
-        let queue = look(&self.channel, &self.submissions).await?;
+        let queue = amqp::look(&self.channel, &self.submissions).await?;
         Ok(queue.message_count())
     }
 
@@ -100,16 +85,6 @@ impl Producer {
         delivery.acker.ack(BasicAckOptions::default()).await?;
         Ok((String::from_utf8(delivery.data)?, reason))
     }
-}
-
-async fn look(channel: &Channel, queue: &str) -> lapin::Result<Queue> {
-    let options = QueueDeclareOptions {
-        passive: true,
-        ..Default::default()
-    };
-    channel
-        .queue_declare(queue.into(), options, FieldTable::default())
-        .await
 }
 
 /// The commands of all tasks, sorted. Not by way of the API, which wants to know of the workers as well.
