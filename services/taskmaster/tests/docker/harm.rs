@@ -73,3 +73,66 @@ async fn nothing_is_lost_when_containers_are_killed() -> Result<()> {
     })
     .await
 }
+
+#[tokio::test]
+#[ignore = "needs a Docker engine: cargo xtask test --only docker"]
+async fn an_api_that_is_killed_leaves_its_drains_to_the_next_one() -> Result<()> {
+    Project::run(Compose::V1, &[], 3, async |project| {
+        // Twice what runs at once: every worker runs some when it is told to go.
+        let task = json!({"command": "sleep 5", "max_attempts": 1});
+        let ids = project.api().submit_all(&vec![task; 24]).await?;
+        eventually("every worker is full", async || {
+            let (_, body) = project.api().get("/api/v1/workers").await?;
+            let workers = body["workers"].as_array().context("no workers")?;
+            Ok(if workers.iter().all(|worker| worker["running"] == 4) {
+                Ok(())
+            } else {
+                Err(body.to_string())
+            })
+        })
+        .await?;
+        let (status, answer) = project
+            .api()
+            .post("/api/workers/scale", &json!({"count": 1}))
+            .await?;
+        ensure!(status == 200, "{status}: {answer}");
+        let api = project.service("api").await?.remove(0);
+        docker(&["kill", &api.id]).await?;
+        // They stop by themselves, and nobody removes them.
+        project
+            .until("two workers have ended", |containers| {
+                let ended = containers
+                    .iter()
+                    .filter(|one| one.service == "worker" && one.state == "exited");
+                ended.count() == 2
+            })
+            .await?;
+        docker(&["start", &api.id]).await?;
+        project
+            .until("one worker is left", |containers| {
+                containers
+                    .iter()
+                    .filter(|one| one.service == "worker")
+                    .count()
+                    == 1
+            })
+            .await?;
+        all_completed(project.api(), &ids).await?;
+        eventually("the audit says that all was done", async || {
+            let (_, page) = project.api().get("/api/v1/audit").await?;
+            let entry = &page["entries"][0];
+            let removed = entry["steps"]
+                .as_array()
+                .context("no steps")?
+                .iter()
+                .filter(|step| step["kind"] == "removed");
+            Ok(if entry["outcome"] == "done" && removed.count() == 2 {
+                Ok(())
+            } else {
+                Err(page.to_string())
+            })
+        })
+        .await
+    })
+    .await
+}
