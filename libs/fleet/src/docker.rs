@@ -5,23 +5,24 @@
 //! only compared with those in the engine's list of our own service; the engine gets ids.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use serde_json::Value;
 use tokio::sync::{OnceCell, watch};
-use tokio::time::sleep;
 
 use crate::scaling::pick_to_drain;
 use crate::steps::{tell, tell_failure};
 use crate::{FleetError, FleetWorker, ScaleFailure, ScaleOutcome, StepKind, Steps};
 use container::{Container, next_number, template};
 use engine::{Engine, EngineError};
+use maker::Maker;
+use order::{Order, again_while_away, stop};
 
 mod container;
 mod engine;
+mod maker;
+mod order;
 mod own;
 pub mod spec;
 mod watcher;
@@ -30,15 +31,6 @@ pub use own::own_container;
 
 /// How many containers are made or started at once.
 const AT_ONCE: usize = 16;
-/// How often a number is tried that somebody else has taken in the meantime.
-const NUMBERS_TRIED: u32 = 5;
-/// What a killed worker gets for what it runs.
-const KILL_GRACE: Duration = Duration::from_secs(10);
-/// What a worker that was told to stop at once gets to hand back what it holds.
-const HAND_BACK: Duration = Duration::from_secs(5);
-/// How long one that was told to go is told again while the engine is away, and how often.
-const AWAY_TRIES: u32 = 60;
-const AWAY_PAUSE: Duration = Duration::from_secs(5);
 
 /// Where the engine is, and which of its containers are the workers.
 #[derive(Clone, Debug)]
@@ -67,15 +59,6 @@ struct Inner {
     workers: watch::Sender<Vec<FleetWorker>>,
     /// Held while the last container is told from one that may be removed.
     removing: tokio::sync::Mutex<()>,
-}
-
-/// How a container is told to go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Order {
-    /// With the time that its `stop_grace_period` gives.
-    Drain,
-    /// Soon.
-    Kill,
 }
 
 impl DockerFleet {
@@ -311,84 +294,6 @@ impl DockerFleet {
     }
 }
 
-/// What it takes to make one more worker.
-struct Maker<'a> {
-    engine: &'a Engine,
-    inspection: &'a Value,
-    image: &'a str,
-    /// The next one that nobody has, as far as we know.
-    number: AtomicU32,
-    steps: &'a Steps,
-}
-
-impl Maker<'_> {
-    /// A new container, started; its name.
-    async fn make(&self) -> Result<String, ScaleFailure> {
-        let (name, id) = self.create().await?;
-        tell(self.steps, &name, StepKind::Created);
-        let started = self.start(&name, &id).await;
-        if started.is_err() {
-            // It would be started by the next `up` or scale, by then unasked for.
-            self.engine.remove(&id).await.ok();
-        }
-        started
-    }
-
-    async fn create(&self) -> Result<(String, String), ScaleFailure> {
-        let mut tries = 1..=NUMBERS_TRIED;
-        loop {
-            let number = self.number.fetch_add(1, Ordering::Relaxed);
-            let name = format!("number {number}");
-            let made = spec::like(self.inspection, self.image, number)
-                .map_err(|reason| self.failed(name, StepKind::Created, reason.to_string()))?;
-            let created = match self.engine.create(&made.name, made.body).await {
-                // Compose was faster.
-                Err(EngineError::Conflict) if tries.next().is_some() => continue,
-                Err(EngineError::Gone) => Err("its image or its network is not there".to_owned()),
-                created => created.map_err(|error| error.to_string()),
-            };
-            let id = created
-                .map_err(|reason| self.failed(made.name.clone(), StepKind::Created, reason))?;
-            if let Err(error) = self.connect(&id, made.connect).await {
-                self.engine.remove(&id).await.ok();
-                return Err(self.failed(made.name, StepKind::Created, error.to_string()));
-            }
-            return Ok((made.name, id));
-        }
-    }
-
-    /// Connects it to what it is not connected to yet: a proxy that makes containers itself has done it.
-    async fn connect(&self, id: &str, further: Vec<(String, Value)>) -> Result<(), EngineError> {
-        if further.is_empty() {
-            return Ok(());
-        }
-        let inspection = self.engine.inspect(id).await?;
-        for (network, endpoint) in further {
-            if inspection["NetworkSettings"]["Networks"][&network].is_null() {
-                self.engine.connect_network(&network, id, endpoint).await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn start(&self, name: &str, id: &str) -> Result<String, ScaleFailure> {
-        match self.engine.start(id).await {
-            Ok(()) => {
-                tracing::info!(container.name = %name, "started");
-                tell(self.steps, name, StepKind::Started);
-                Ok(name.to_owned())
-            }
-            Err(error) => Err(self.failed(name.to_owned(), StepKind::Started, error.to_string())),
-        }
-    }
-
-    fn failed(&self, name: String, step: StepKind, reason: String) -> ScaleFailure {
-        tracing::error!(container.name = %name, ?step, reason, "a worker could not be started");
-        tell_failure(self.steps, &name, &reason);
-        ScaleFailure { name, step, reason }
-    }
-}
-
 impl Inner {
     fn leaving(&self) -> MutexGuard<'_, HashSet<String>> {
         self.leaving.lock().unwrap_or_else(PoisonError::into_inner)
@@ -466,36 +371,4 @@ impl From<EngineError> for FleetError {
             error => Self::Refused(error.to_string()),
         }
     }
-}
-
-/// Stops a container as it was told to go.
-async fn stop(engine: &Engine, container: &Container, order: Order) -> Result<(), EngineError> {
-    if order == Order::Drain {
-        return engine.stop(&container.id, None).await;
-    }
-    match engine.terminate(&container.id).await {
-        Ok(()) | Err(EngineError::Conflict) => {}
-        Err(error) => return Err(error),
-    }
-    let grace = if engine.stopped_within(&container.id, KILL_GRACE).await {
-        // Told to the engine all the same, or its restart policy undoes it.
-        Duration::ZERO
-    } else {
-        HAND_BACK
-    };
-    engine.stop(&container.id, Some(grace)).await
-}
-
-/// The engine may be restarted while workers drain.
-async fn again_while_away<T, Asked>(ask: impl Fn() -> Asked) -> Result<T, EngineError>
-where
-    Asked: Future<Output = Result<T, EngineError>>,
-{
-    for _ in 1..AWAY_TRIES {
-        match ask().await {
-            Err(EngineError::Away) => sleep(AWAY_PAUSE).await,
-            answer => return answer,
-        }
-    }
-    ask().await
 }

@@ -28,6 +28,7 @@ mod submit_again;
 mod tls;
 mod up;
 mod up_refusals;
+mod up_simulated;
 
 /// The executable under test.
 const TASKMASTER: &str = env!("CARGO_BIN_EXE_taskmaster");
