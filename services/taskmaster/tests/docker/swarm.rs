@@ -20,30 +20,27 @@ const MACHINE_IMAGE: &str = "taskmaster-test-machine";
 struct Swarm {
     stack: String,
     machine: String,
+    /// Where the API is published.
+    port: u16,
     api: Api,
 }
 
 impl Swarm {
-    /// Two machines, and the stack on them with this many workers, all online.
-    async fn deploy(workers: u32) -> Result<Self> {
+    fn new() -> Result<Self> {
         let name = random_prefix();
         let port = std::net::TcpListener::bind(("127.0.0.1", 0))?
             .local_addr()?
             .port();
-        let swarm = Self {
+        Ok(Self {
             stack: format!("taskmaster-{name}"),
             machine: format!("taskmaster-machine-{name}"),
+            port,
             api: Api::new(format!("http://127.0.0.1:{port}"))?,
-        };
-        let address = docker(&[
-            "network",
-            "inspect",
-            "bridge",
-            "--format",
-            "{{(index .IPAM.Config 0).Gateway}}",
-        ])
-        .await?;
-        docker(&["swarm", "init", "--advertise-addr", &address]).await?;
+        })
+    }
+
+    /// Two machines, and the stack on them with this many workers, all online.
+    async fn deploy(&self, address: &str, workers: u32) -> Result<()> {
         let node = docker(&["info", "--format", "{{.Swarm.NodeID}}"]).await?;
         docker(&[
             "node",
@@ -53,14 +50,14 @@ impl Swarm {
             &node,
         ])
         .await?;
-        swarm.join(&address).await?;
+        self.join(address).await?;
 
         let mut deploy = client(&["stack", "deploy", "--compose-file", "deploy/stack.yml"])?;
         deploy
-            .arg(&swarm.stack)
+            .arg(&self.stack)
             .current_dir(root())
             .env("TASKMASTER_IMAGE", image()?)
-            .env("TASKMASTER_PORT", port.to_string())
+            .env("TASKMASTER_PORT", self.port.to_string())
             .env("TASKMASTER_WORKERS", workers.to_string())
             .env("POSTGRES_PASSWORD", random_prefix())
             .env("RABBITMQ_PASSWORD", random_prefix());
@@ -68,8 +65,7 @@ impl Swarm {
             deploy.env("DOCKER_SOCKET", socket);
         }
         output(deploy).await?;
-        swarm.until_online(workers).await?;
-        Ok(swarm)
+        self.until_online(workers).await
     }
 
     /// Starts the second machine, gives it our image, and makes it a node.
@@ -185,8 +181,22 @@ impl Swarm {
 #[tokio::test]
 #[ignore = "needs a Docker engine of its own: cargo xtask test --only docker"]
 async fn a_stack_is_scaled_and_a_node_is_drained() -> Result<()> {
-    let swarm = Swarm::deploy(2).await?;
-    let tested = scaled_and_drained(&swarm).await;
+    // Not left for a Swarm that is not ours: this fails if there is one.
+    let address = docker(&[
+        "network",
+        "inspect",
+        "bridge",
+        "--format",
+        "{{(index .IPAM.Config 0).Gateway}}",
+    ])
+    .await?;
+    docker(&["swarm", "init", "--advertise-addr", &address]).await?;
+    let swarm = Swarm::new()?;
+    let tested = async {
+        swarm.deploy(&address, 2).await?;
+        scaled_and_drained(&swarm).await
+    }
+    .await;
     let ended = swarm.end().await;
     tested.and(ended)
 }
