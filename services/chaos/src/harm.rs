@@ -270,6 +270,8 @@ impl Harm<'_> {
     /// A producer's part: what was in a queue that is gone was confirmed by RabbitMQ, and not accepted by us. What is
     /// there already is recognized by its key.
     async fn publish_lost(&self, gone: Instant) -> Result<()> {
+        // Before the look at Postgres: what an API accepts in between is there, and would be taken for lost.
+        let submitted = self.load.submitted();
         let mut known: Vec<u64> = Vec::new();
         for live in witness::live(&self.system.pool).await? {
             known.extend(number_of(&live.command));
@@ -278,7 +280,6 @@ impl Harm<'_> {
             known.extend(number_of(&end.command));
         }
         known.sort_unstable();
-        let submitted = self.load.submitted();
         let lost = submitted
             .iter()
             .filter(|(_, submitted)| submitted.at < gone && submitted.accepted)

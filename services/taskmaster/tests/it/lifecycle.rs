@@ -204,7 +204,9 @@ async fn cancel_stops_a_task_wherever_it_is() -> Result<()> {
         let (status, again) = api
             .post(&format!("/api/v1/tasks/{waiting}/retry"), &Value::Null)
             .await?;
-        assert_eq!((status, &again["status"]), (200, &json!("scheduled")));
+        assert_eq!(status, 200, "{again}");
+        // It may have been given out by the time the answer was made.
+        assert_ne!(again["status"], "cancelled");
         api.wait(&waiting, "completed").await?;
         Ok(())
     })
