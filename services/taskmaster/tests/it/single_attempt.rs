@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use taskmaster_chaos::proxy::Condition;
-use taskmaster_testkit::Stack;
+use taskmaster_testkit::{Stack, eventually};
 
 use crate::TASKMASTER;
 use crate::cancel::proxied;
@@ -20,6 +20,7 @@ async fn ask(stack: &Stack, id: &str, what: &str) -> Result<Value> {
 
 #[tokio::test]
 async fn a_retry_by_hand_is_one_start() -> Result<()> {
+    const TWICE: &str = "drained 1\ndrained 2\n";
     Stack::run(TASKMASTER, async |stack| {
         let ledger = stack.folder().join("ledger");
         // The first start fails; the second does not end by itself.
@@ -31,7 +32,12 @@ async fn a_retry_by_hand_is_one_start() -> Result<()> {
         let id = stack.api().submit(&json!({"command": command})).await?;
         stack.api().wait(&id, "failed").await?;
         ask(stack, &id, "retry").await?;
-        stack.api().wait(&id, "running").await?;
+        // A start is committed before the command runs, and this worker waits for no command that has not come to anything.
+        eventually("it has started twice", async || {
+            let written = fs::read_to_string(&ledger)?;
+            Ok(if written == TWICE { Ok(()) } else { Err(written) })
+        })
+        .await?;
         drained.signal(Signal::TERM)?;
         assert!(drained.wait().await?.success());
         let _other = stack.worker("other", &[]).await?;
@@ -41,7 +47,7 @@ async fn a_retry_by_hand_is_one_start() -> Result<()> {
         assert!(told.contains("worker drained stopped"), "{told}");
         let after = stack.api().submit(&json!({"command": "true"})).await?;
         stack.api().wait(&after, "completed").await?;
-        assert_eq!(fs::read_to_string(&ledger)?, "drained 1\ndrained 2\n");
+        assert_eq!(fs::read_to_string(&ledger)?, TWICE);
         Ok(())
     })
     .await
