@@ -83,7 +83,16 @@ impl Swarm {
             deploy.env("DOCKER_SOCKET", socket);
         }
         output(deploy).await?;
-        self.until_online(workers).await
+        self.until_online(workers).await?;
+        eventually("the API reaches the engine", async || {
+            let (_, fleet) = self.api.get("/api/v1/fleet").await?;
+            Ok(if fleet["available"] == true {
+                Ok(())
+            } else {
+                Err(fleet.to_string())
+            })
+        })
+        .await
     }
 
     /// Starts the second machine, gives it our image, and makes it a node.
