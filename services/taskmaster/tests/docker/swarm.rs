@@ -270,7 +270,7 @@ async fn scaled_and_drained(swarm: &Swarm) -> Result<()> {
     let task = eventually("a worker of the second machine runs a task", async || {
         for id in &ids {
             let task = swarm.api.task(id).await?;
-            if task["status"] == "running" && hosts.contains(&&task["worker"]) {
+            if task["status"] == "running" && hosts.contains(&&task["assigned_worker_name"]) {
                 return Ok(Ok(task));
             }
         }
@@ -280,7 +280,10 @@ async fn scaled_and_drained(swarm: &Swarm) -> Result<()> {
     docker(&["node", "update", "--availability", "drain", &swarm.machine]).await?;
     let id = task["id"].as_str().context("no id")?;
     let ended = swarm.api.wait(id, "completed").await?;
-    ensure!(ended["worker"] == task["worker"], "{ended}");
+    ensure!(
+        ended["assigned_worker_name"] == task["assigned_worker_name"],
+        "{ended}"
+    );
     load::all_completed(&swarm.api, &ids).await?;
     let (_, fleet) = swarm.api.get("/api/v1/fleet").await?;
     let drained = |node: &&Value| node["name"] == swarm.machine && node["availability"] == "drain";
