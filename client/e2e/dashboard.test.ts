@@ -183,7 +183,9 @@ test("the fleet scales by itself once that is switched on, and says why", async 
   await card.getByLabel("Fewest workers").fill(String(before + 1));
   await screenshot(page, "autoscaler-settings");
   await card.getByRole("button", { name: "Save" }).click();
-  await seen(card.locator('[data-testid="decision"][data-kind="below_min"]', { hasText: `${before} → ${before + 1}` }));
+  await seen(
+    card.locator('[data-testid="decision"][data-kind="below_min"]', { hasText: `${before} → ${before + 1}` }),
+  );
   await seen(page.getByText(`${before + 1} of ${before + 1} online`, { exact: true }));
   await seen(card.getByText("Nothing waits.", { exact: false }));
   await screenshot(page, "autoscaler");

@@ -117,7 +117,8 @@ function Outlook({ forecast, autoscaler, desired }: OutlookProps) {
 }
 
 function Decisions({ decisions }: { decisions: readonly Decision[] }) {
-  if (decisions.length === 0) return <p className="px-4 py-2.5 text-xs text-muted">Nothing was decided yet.</p>;
+  if (decisions.length === 0)
+    return <p className="px-4 py-2.5 text-xs text-muted">Nothing was decided yet.</p>;
   return (
     <ul aria-label="Decisions" className="max-h-72 overflow-y-auto">
       {decisions.map((decision) => (
