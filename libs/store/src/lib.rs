@@ -44,6 +44,7 @@ static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations");
 /// When Postgres is away, or the schema is newer than this program.
 pub async fn migrate(pool: &PgPool) -> Result<()> {
     let mut connection = acquire(pool).await?;
+    // Not `run`: its future is not known to be `Send` for every lifetime of what it borrows.
     MIGRATOR.run_direct(None, &mut *connection, false).await?;
     partitions::ensure(pool, partitions::DAYS_AHEAD).await?;
     Ok(())
