@@ -87,9 +87,13 @@ impl Heartbeat {
                 continue;
             };
             connecting = None;
-            let Ok(Ok(mut connection)) = connected else {
-                tracing::debug!("no connection for a heartbeat");
-                continue;
+            let connected = connected.map_err(anyhow::Error::from);
+            let mut connection = match connected.and_then(|connected| Ok(connected?)) {
+                Ok(connection) => connection,
+                Err(error) => {
+                    tracing::debug!(%error, "no connection for a heartbeat");
+                    continue;
+                }
             };
             let sent = Instant::now();
             let window = window(

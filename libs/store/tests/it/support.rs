@@ -12,7 +12,9 @@ use taskmaster_core::{
 use taskmaster_store::finish::{Finish, finish, hand_back};
 use taskmaster_store::start::Holder;
 use taskmaster_store::workers::{Known, Registration};
-use taskmaster_store::{PgPool, StoreConfig, Task, claim, start, stats, submit, tasks, workers};
+use taskmaster_store::{
+    PgPool, StoreConfig, Task, acquire, claim, start, stats, submit, tasks, workers,
+};
 use taskmaster_testkit::until_waiting;
 use uuid::Uuid;
 
@@ -91,7 +93,7 @@ pub(crate) async fn heartbeat(
     claim_window: i32,
     draining: bool,
 ) -> taskmaster_store::Result<Option<Known>> {
-    let mut connection = pool.acquire().await?;
+    let mut connection = acquire(pool).await?;
     workers::heartbeat(&mut connection, holder, claim_window, draining).await
 }
 
