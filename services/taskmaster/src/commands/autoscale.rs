@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::cli::ClientArgs;
-use crate::client::{Client, Json};
+use crate::client::{Client, Error, Json};
 use crate::output::{Table, Terminal, now, one_line, relative};
 
 /// How many decisions are shown.
@@ -92,8 +92,25 @@ impl Change {
 
 #[derive(Deserialize)]
 struct Fleet {
+    available: bool,
+    reason: Option<String>,
     desired: Option<u32>,
     autoscaler: Settings,
+}
+
+impl Fleet {
+    /// How many workers there are to be, or why that is not known.
+    fn workers(&self) -> String {
+        let (min, max) = (self.autoscaler.min, self.autoscaler.max);
+        match (self.available, self.desired) {
+            (true, Some(desired)) => format!("{desired}, from {min} to {max}"),
+            (true, None) => "not controlled from here".to_owned(),
+            (false, _) => self
+                .reason
+                .as_deref()
+                .map_or_else(|| "not known now".to_owned(), one_line),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -187,13 +204,9 @@ impl Args {
 
 async fn show(client: &Client, fleet: &Fleet, terminal: &mut Terminal) -> anyhow::Result<()> {
     let settings = &fleet.autoscaler;
-    let workers = match fleet.desired {
-        Some(desired) => format!("{desired}, from {} to {}", settings.min, settings.max),
-        None => "not controlled from here".to_owned(),
-    };
     for (name, value) in [
         ("autoscaler", settings.mode().to_owned()),
-        ("workers", workers),
+        ("workers", fleet.workers()),
         (
             "target",
             format!("{} s of work may wait", settings.target_seconds),
@@ -215,8 +228,14 @@ async fn show(client: &Client, fleet: &Fleet, terminal: &mut Terminal) -> anyhow
     ] {
         terminal.line(format!("{name:<10}  {value}"))?;
     }
-    let forecast: Forecast = client.get_as("/api/v1/fleet/forecast", &[]).await?;
-    terminal.line(format!("{:<10}  {}", "forecast", forecast.summary))?;
+    if fleet.available {
+        // What was to be set is set: that nothing can be foreseen is no failure of that.
+        let forecast: Result<Forecast, Error> = client.get_as("/api/v1/fleet/forecast", &[]).await;
+        match forecast {
+            Ok(forecast) => terminal.line(format!("{:<10}  {}", "forecast", forecast.summary))?,
+            Err(error) => terminal.note(format!("there is no forecast: {error}")),
+        }
+    }
     let query = [("limit", SHOWN.to_string())];
     let Decisions { decisions } = client.get_as("/api/v1/fleet/decisions", &query).await?;
     if decisions.is_empty() {

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use taskmaster_testkit::{Api, eventually};
+use taskmaster_testkit::{Api, Process, Stack, eventually};
 use tokio::process::Command;
 
 use crate::TASKMASTER;
@@ -212,4 +212,50 @@ async fn what_was_scaled_by_hand_stays_until_it_is_released() -> Result<()> {
     until_desired(api, 2).await?;
     up.interrupt().await?;
     Ok(())
+}
+
+#[tokio::test]
+async fn what_is_set_while_the_engine_is_away_is_no_failure() -> Result<()> {
+    Stack::run(TASKMASTER, async |stack| {
+        // Nobody listens on port 1.
+        let command = stack.command(&[
+            "api",
+            "--listen",
+            "127.0.0.1:0",
+            "--fleet",
+            "docker",
+            "--docker-host",
+            "tcp://127.0.0.1:1",
+            "--compose-project",
+            "a-project",
+        ]);
+        let mut process = Process::spawn(command, &stack.folder().join("api-away.log"))?;
+        let address = eventually("the API listens", async || {
+            let log = process.log();
+            ensure!(process.is_running()?, "{log}");
+            let address = log.split("address=").nth(1);
+            let address = address.and_then(|rest| rest.split_whitespace().next());
+            Ok(address.map(str::to_owned).ok_or(log.clone()))
+        })
+        .await?;
+        let api = format!("http://{address}");
+        let shown = stack
+            .command(&["autoscale", "--enable", "--max", "7", "--api", &api])
+            .output()
+            .await?;
+        let said = String::from_utf8_lossy(&shown.stderr).into_owned();
+        ensure!(shown.status.success(), "{said}");
+        let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+        for text in [
+            "autoscaler  on",
+            "workers     the Docker engine does not answer",
+        ] {
+            ensure!(shown.contains(text), "no {text:?} in {shown}");
+        }
+        let fleet = fleet(stack.api()).await?;
+        let set = &fleet["autoscaler"];
+        assert_eq!((&set["enabled"], &set["max"]), (&json!(true), &json!(7)));
+        Ok(())
+    })
+    .await
 }
