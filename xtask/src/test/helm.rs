@@ -24,7 +24,7 @@ const SETS: [&str; 3] = ["minimal", "inline", "everything"];
 const NAMESPACE: &str = "tasks";
 
 /// Settings on top of a set of values (or of none) that cannot be meant, and what is to be said of them.
-const REFUSED: [(Option<&str>, &[&str], &str); 8] = [
+const REFUSED: [(Option<&str>, &[&str], &str); 9] = [
     (None, &["existingSecret=x"], "image.repository is not set"),
     (
         None,
@@ -52,6 +52,11 @@ const REFUSED: [(Option<&str>, &[&str], &str); 8] = [
         Some("minimal"),
         &["api.ingress.enabled=true"],
         "api.ingress.host is not set",
+    ),
+    (
+        Some("minimal"),
+        &["api.ingress.enabled=true", "api.ingress.host=tasks.example"],
+        "networkPolicy.apiFrom lets nobody reach the API",
     ),
 ];
 

@@ -53,10 +53,25 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version }}
 - {name: TASKMASTER_LOG_FORMAT, value: {{ .Values.logFormat }}}
 {{- end }}
 
-{{/* A map of names and values as environment variables. */}}
+{{/* A map of names and values as environment variables. As JSON, because `quote` makes 1e+06 of a million. */}}
 {{- define "taskmaster.env" -}}
 {{- range $name, $value := . }}
-- {name: {{ $name }}, value: {{ $value | quote }}}
+- {name: {{ $name }}, value: {{ if kindIs "string" $value }}{{ $value | quote }}{{ else }}{{ $value | toJson | quote }}{{ end }}}
+{{- end }}
+{{- end }}
+
+{{/*
+Annotations of pods. Takes (list . the component's values). With addresses in the values a change of them is a change of
+the pods: these read their Secret only when they start.
+*/}}
+{{- define "taskmaster.podAnnotations" -}}
+{{- $root := index . 0 }}{{ $annotations := (index . 1).podAnnotations }}
+{{- if not $root.Values.existingSecret }}
+{{- $checksum := list $root.Values.databaseUrl $root.Values.amqpUrl | toJson | sha256sum }}
+{{- $annotations = merge (dict "checksum/addresses" $checksum) $annotations }}
+{{- end }}
+{{- with $annotations }}
+annotations: {{ toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
 
