@@ -11,6 +11,8 @@ export type FleetMemberState = Schemas["FleetMemberState"];
 
 /** What a container does until it has signed on, and after it has signed off, is no event. */
 const CHANGES_EVERY_MS = 2_000;
+/** Nor is what others do: an engine that goes away, a container that is killed, settings that are changed elsewhere. */
+const LOOK_EVERY_MS = 5_000;
 
 export function useFleet() {
   const polling = usePolling();
@@ -18,7 +20,7 @@ export function useFleet() {
     queryKey: keys.fleet,
     queryFn: ({ signal }) => get("/api/v1/fleet", { signal }),
     refetchInterval: ({ state }) =>
-      state.data === undefined || isSettled(state.data) ? polling : CHANGES_EVERY_MS,
+      state.data === undefined || isSettled(state.data) ? polling || LOOK_EVERY_MS : CHANGES_EVERY_MS,
   });
 }
 
