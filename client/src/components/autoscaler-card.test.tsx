@@ -3,6 +3,7 @@ import userEvent from "@testing-library/user-event";
 import { expect, test } from "vitest";
 import { aFleet, renderPage, stubApi } from "@/test-render";
 import { AutoscalerCard } from "./autoscaler-card";
+import { WorkerPanel } from "./worker-panel";
 
 const forecast = {
   summary: "2000 tasks wait. 2 workers clear it in 4 min 10 s. 9 workers clear it within 1 min.",
@@ -12,6 +13,7 @@ const forecast = {
     { workers: 2, clears_in_seconds: 250, utilisation: 0.75 },
     { workers: 3, clears_in_seconds: 160, utilisation: 0.5 },
     { workers: 9, clears_in_seconds: 55.6, utilisation: 0.17 },
+    { workers: 10, clears_in_seconds: 0, utilisation: 0.15 },
   ],
 };
 const decision = {
@@ -44,7 +46,7 @@ test("it shows the forecast as a sentence and for the sizes that matter", async 
   await renderPage(<AutoscalerCard />);
   expect(await screen.findByText(forecast.summary)).toBeVisible();
   const rows = screen.getAllByRole("row").map((row) => row.textContent);
-  expect(rows.slice(1)).toEqual(["1never150 %", "2 (now)4 min 10 s75 %", "956 s17 %"]);
+  expect(rows.slice(1)).toEqual(["1never150 %", "2 (now)4 min 10 s75 %", "956 s17 %", "10nothing waits15 %"]);
 });
 
 test("decisions are told with their reasons and what became of them", async () => {
@@ -78,18 +80,40 @@ test("it is set in its form, which refuses what cannot be", async () => {
     expect(screen.queryByRole("form", { name: "Autoscaler settings" })).toBeNull();
   });
   expect(calls.find((call) => call.method === "PUT")?.body).toEqual({
-    autoscaler: {
-      enabled: true,
-      dry_run: false,
-      min: 1,
-      max: 20,
-      target_seconds: 60,
-      scale_up_cooldown_seconds: 15,
-      scale_down_cooldown_seconds: 300,
-      max_step_up: 4,
-      max_step_down: 4,
-    },
+    // What was not touched is not sent: somebody else may have set it meanwhile.
+    autoscaler: { enabled: true, dry_run: false, max: 20 },
   });
+  expect(screen.getByRole("button", { name: "Settings" })).toHaveFocus();
+});
+
+test("a form in which nothing was changed changes nothing", async () => {
+  const calls = stubApi(answers);
+  await renderPage(<AutoscalerCard />);
+  await userEvent.click(await screen.findByRole("button", { name: "Settings" }));
+  await userEvent.click(screen.getByRole("button", { name: "Save" }));
+  expect(screen.queryByRole("form", { name: "Autoscaler settings" })).toBeNull();
+  expect(calls.some((call) => call.method === "PUT")).toBe(false);
+});
+
+test("what cannot be asked for is told, and not taken for nothing", async () => {
+  stubApi({ "GET /api/v1/fleet": { body: fleet } });
+  await renderPage(<AutoscalerCard />);
+  await waitFor(() => {
+    expect(screen.getAllByRole("alert").map((alert) => alert.textContent)).toEqual([
+      expect.stringContaining("the test has no /api/v1/fleet/forecast"),
+      expect.stringContaining("the test has no /api/v1/fleet/decisions"),
+    ]);
+  });
+  expect(screen.queryByText("Nothing was decided yet.")).toBeNull();
+});
+
+test("nothing is foreseen while the engine is away, and decisions are still told", async () => {
+  const away = aFleet({ kind: "docker", available: false, reason: "the Docker engine does not answer" });
+  const calls = stubApi({ ...answers, "GET /api/v1/fleet": { body: away } });
+  await renderPage(<AutoscalerCard />);
+  expect(await screen.findAllByTestId("decision")).toHaveLength(4);
+  expect(screen.queryByTestId("forecast")).toBeNull();
+  expect(calls.map((call) => call.path)).not.toContain("/api/v1/fleet/forecast");
 });
 
 test("the API's own words are told at the field that they are about", async () => {
@@ -98,6 +122,7 @@ test("the API's own words are told at the field that they are about", async () =
   stubApi({ ...answers, "PUT /api/v1/fleet": { status: 400, body: problem } });
   await renderPage(<AutoscalerCard />);
   await userEvent.click(await screen.findByRole("button", { name: "Settings" }));
+  await userEvent.type(screen.getByLabelText("Most workers"), "{Backspace}");
   await userEvent.click(screen.getByRole("button", { name: "Save" }));
   expect(await screen.findByText("there is room for 8")).toBeVisible();
 });
@@ -110,13 +135,19 @@ test("what was scaled by hand is released by a button", async () => {
   await waitFor(() => {
     expect(calls.find((call) => call.method === "PUT")?.body).toEqual({ autoscaler: { pinned: false } });
   });
+  await waitFor(() => {
+    expect(screen.getByRole("button", { name: "Settings" })).toHaveFocus();
+  });
 });
 
 test("there is none where TaskMaster does not control the fleet", async () => {
-  const calls = stubApi({ ...answers, "GET /api/v1/fleet": { body: { ...fleet, kind: "none" } } });
-  await renderPage(<AutoscalerCard />);
-  await waitFor(() => {
-    expect(calls.length).toBe(1);
-  });
+  stubApi({ ...answers, "GET /api/v1/fleet": { body: { ...fleet, kind: "none" } } });
+  await renderPage(
+    <>
+      <WorkerPanel />
+      <AutoscalerCard />
+    </>,
+  );
+  expect(await screen.findByText(/cannot scale or kill them/)).toBeVisible();
   expect(screen.queryByTestId("autoscaler")).toBeNull();
 });

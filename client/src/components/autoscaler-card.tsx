@@ -1,4 +1,4 @@
-import { useState } from "react";
+import { useRef, useState } from "react";
 import { modeOf, type Mode } from "@/lib/autoscaler-draft";
 import { formatDuration } from "@/lib/time";
 import {
@@ -22,9 +22,13 @@ const MODES: Record<Mode, string> = { off: "off", "dry-run": "dry run", on: "on"
 export function AutoscalerCard() {
   const fleet = useFleet();
   const controlled = fleet.data !== undefined && fleet.data.kind !== "none";
-  const forecast = useForecast(controlled);
+  // An engine that is away is told with the fleet; what it has is not known then.
+  const visible = controlled && fleet.data.available;
+  const forecast = useForecast(visible);
   const decisions = useDecisions(controlled);
+  const release = useChangeAutoscaler();
   const [editing, setEditing] = useState(false);
+  const settings = useRef<HTMLButtonElement>(null);
   if (!controlled) return null;
   const { autoscaler, desired } = fleet.data;
 
@@ -32,6 +36,7 @@ export function AutoscalerCard() {
     <Card aria-label="Autoscaler" data-testid="autoscaler" className="mt-4">
       <CardHeader title="Autoscaler" aside={autoscaler.pinned ? "pinned" : MODES[modeOf(autoscaler)]}>
         <Button
+          ref={settings}
           variant="ghost"
           size="sm"
           aria-expanded={editing}
@@ -47,37 +52,63 @@ export function AutoscalerCard() {
           autoscaler={autoscaler}
           onSaved={() => {
             setEditing(false);
+            settings.current?.focus();
           }}
         />
       )}
-      {autoscaler.pinned && <Pinned />}
-      {forecast.data !== undefined && (
+      {autoscaler.pinned && (
+        <Pinned
+          pending={release.isPending}
+          error={release.error}
+          onRelease={() => {
+            release.mutate(
+              { pinned: false },
+              {
+                onSuccess: () => {
+                  settings.current?.focus();
+                },
+              },
+            );
+          }}
+        />
+      )}
+      {visible && forecast.data !== undefined && (
         <Outlook forecast={forecast.data} autoscaler={autoscaler} desired={desired ?? undefined} />
       )}
-      <Decisions decisions={decisions.data?.decisions ?? []} />
+      {visible && forecast.error !== null && forecast.data === undefined && (
+        <ProblemAlert
+          error={forecast.error}
+          onRetry={() => void forecast.refetch()}
+          retrying={forecast.isFetching}
+          className="m-3"
+        />
+      )}
+      {decisions.data !== undefined && <Decisions decisions={decisions.data.decisions} />}
+      {decisions.error !== null && decisions.data === undefined && (
+        <ProblemAlert
+          error={decisions.error}
+          onRetry={() => void decisions.refetch()}
+          retrying={decisions.isFetching}
+          className="m-3"
+        />
+      )}
     </Card>
   );
 }
 
+type PinnedProps = { pending: boolean; error: Error | null; onRelease: () => void };
+
 /** Somebody has scaled by hand: the way back. */
-function Pinned() {
-  const change = useChangeAutoscaler();
+function Pinned({ pending, error, onRelease }: PinnedProps) {
   return (
     <div className="border-b px-4 py-2.5 text-xs">
       <div className="flex items-center gap-3">
         <p className="text-muted">Somebody scaled by hand. Nothing changes by itself until you release it.</p>
-        <Button
-          size="sm"
-          className="ml-auto"
-          pending={change.isPending}
-          onClick={() => {
-            change.mutate({ pinned: false });
-          }}
-        >
+        <Button size="sm" className="ml-auto" pending={pending} onClick={onRelease}>
           Release
         </Button>
       </div>
-      {change.error !== null && <ProblemAlert error={change.error} className="mt-2" />}
+      {error !== null && <ProblemAlert error={error} className="mt-2" />}
     </div>
   );
 }
@@ -106,7 +137,7 @@ function Outlook({ forecast, autoscaler, desired }: OutlookProps) {
           {rows.map(({ workers, clears_in_seconds: seconds, utilisation }) => (
             <tr key={workers} className={workers === desired ? "font-medium" : undefined}>
               <td>{workers === desired ? `${workers} (now)` : workers}</td>
-              <td>{seconds == null ? "never" : formatDuration(Math.round(seconds) * 1_000)}</td>
+              <td>{clears(seconds)}</td>
               <td className="text-right">{Math.round(utilisation * 100)} %</td>
             </tr>
           ))}
@@ -116,11 +147,17 @@ function Outlook({ forecast, autoscaler, desired }: OutlookProps) {
   );
 }
 
+function clears(seconds: number | null | undefined): string {
+  if (seconds == null) return "never";
+  if (seconds === 0) return "nothing waits";
+  return formatDuration(Math.max(1, Math.round(seconds)) * 1_000);
+}
+
 function Decisions({ decisions }: { decisions: readonly Decision[] }) {
   if (decisions.length === 0)
     return <p className="px-4 py-2.5 text-xs text-muted">Nothing was decided yet.</p>;
   return (
-    <ul aria-label="Decisions" className="max-h-72 overflow-y-auto">
+    <ul aria-label="Decisions" tabIndex={0} className="max-h-72 overflow-y-auto">
       {decisions.map((decision) => (
         <li
           key={decision.id}

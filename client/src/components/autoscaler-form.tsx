@@ -24,7 +24,9 @@ type AutoscalerFormProps = { autoscaler: Autoscaler; onSaved: () => void };
 
 /** How the autoscaler is set. */
 export function AutoscalerForm({ autoscaler, onSaved }: AutoscalerFormProps) {
-  const [draft, setDraft] = useState<AutoscalerDraft>(draftOf(autoscaler));
+  // As it was when the form was opened: what somebody else sets meanwhile stays.
+  const [initial] = useState<AutoscalerDraft>(draftOf(autoscaler));
+  const [draft, setDraft] = useState<AutoscalerDraft>(initial);
   const [errors, setErrors] = useState<AutoscalerErrors>({});
   const change = useChangeAutoscaler();
   const unplaced = change.error !== null && Object.keys(errorsOf(change.error)).length === 0;
@@ -32,12 +34,16 @@ export function AutoscalerForm({ autoscaler, onSaved }: AutoscalerFormProps) {
   const submit = (event: FormEvent) => {
     event.preventDefault();
     if (change.isPending) return;
-    const result = toChange(draft);
+    const result = toChange(draft, initial);
     if ("errors" in result) {
       setErrors(result.errors);
       return;
     }
     setErrors({});
+    if (Object.keys(result.change).length === 0) {
+      onSaved();
+      return;
+    }
     change.mutate(result.change, {
       onSuccess: onSaved,
       onError: (error) => {

@@ -30,17 +30,22 @@ export function draftOf(autoscaler: Autoscaler): AutoscalerDraft {
   return { mode: modeOf(autoscaler), ...(numbers as Record<NumberName, string>) };
 }
 
-/** The change that a draft means, or what is wrong with it. */
+/** The change that a draft means, or what is wrong with it. What is as it was in `initial` is left to the API to keep. */
 export function toChange(
   draft: AutoscalerDraft,
+  initial: AutoscalerDraft,
 ): { change: AutoscalerChange } | { errors: AutoscalerErrors } {
   const errors: AutoscalerErrors = {};
-  const change: AutoscalerChange = { enabled: draft.mode !== "off" };
-  if (draft.mode !== "off") change.dry_run = draft.mode === "dry-run";
+  const change: AutoscalerChange = {};
+  if (draft.mode !== initial.mode) {
+    change.enabled = draft.mode !== "off";
+    if (draft.mode !== "off") change.dry_run = draft.mode === "dry-run";
+  }
   for (const { name, low, high } of NUMBERS) {
     const number = Number(draft[name]);
-    if (/^\d+$/.test(draft[name].trim()) && number >= low && number <= high) change[name] = number;
-    else errors[name] = `A whole number from ${low} to ${high}.`;
+    if (!/^\d+$/.test(draft[name].trim()) || number < low || number > high) {
+      errors[name] = `A whole number from ${low} to ${high}.`;
+    } else if (number !== Number(initial[name])) change[name] = number;
   }
   if (Object.keys(errors).length === 0 && Number(draft.min) > Number(draft.max)) {
     errors.min = "Not more than the most workers.";

@@ -44,6 +44,7 @@ export function useChangeAutoscaler() {
         client.invalidateQueries({ queryKey: keys.fleet }),
         client.invalidateQueries({ queryKey: keys.forecast }),
         client.invalidateQueries({ queryKey: keys.decisions }),
+        client.invalidateQueries({ queryKey: keys.audit }),
       ]),
   });
 }
