@@ -1,6 +1,7 @@
-import { screen, waitFor, within } from "@testing-library/react";
+import { screen, within } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { expect, test } from "vitest";
+import { useAudit } from "@/services/audit";
 import { anAuditEntry, renderPage, stubApi } from "@/test-render";
 import { FleetActivity } from "./fleet-activity";
 
@@ -41,18 +42,26 @@ const entries = [
     finished_at: at,
     outcome: "done",
   }),
+  anAuditEntry({
+    id: "0",
+    action: "fleet.autoscaler",
+    request: { enabled: true, target_seconds: 30 },
+    finished_at: at,
+    outcome: "done",
+  }),
 ];
 
 test("each change is told with who, how far, and what came of it", async () => {
   stubApi({ "GET /api/v1/audit?limit=5": { body: { entries } } });
   await renderPage(<FleetActivity />);
   const rows = await screen.findAllByTestId("activity");
-  expect(rows.map((row) => row.dataset.status)).toEqual(["under_way", "partial", "refused", "done"]);
+  expect(rows.map((row) => row.dataset.status)).toEqual(["under_way", "partial", "refused", "done", "done"]);
   const texts = [
     ["Scale to 3", "local operator: 1 created, 1 started"],
     ["Scale to 6", "1 started, 1 failed", "tm-worker-6: no such image"],
     ["Kill tm-postgres-1", "there is no such worker"],
     ["Autoscale to 3", "autoscaler – nothing waits"],
+    ["Set the autoscaler: enabled true, target seconds 30"],
   ];
   for (const [index, row] of rows.entries()) {
     for (const text of texts[index] ?? []) expect(row).toHaveTextContent(text);
@@ -60,7 +69,7 @@ test("each change is told with who, how far, and what came of it", async () => {
 });
 
 test("older ones are shown when they are asked for", async () => {
-  const older = anAuditEntry({ id: "0", request: { count: 9 }, finished_at: at, outcome: "done" });
+  const older = anAuditEntry({ id: "-1", request: { count: 9 }, finished_at: at, outcome: "done" });
   const calls = stubApi({
     "GET /api/v1/audit?limit=5": { body: { entries: entries.slice(1), next_cursor: "1" } },
     "GET /api/v1/audit?limit=50": { body: { entries: [...entries.slice(1), older] } },
@@ -71,13 +80,18 @@ test("older ones are shown when they are asked for", async () => {
   expect(await within(list).findByText("Scale to 9")).toBeVisible();
   expect(screen.queryByRole("button", { name: "Show more" })).toBeNull();
   expect(calls.map((call) => call.path)).toContain("/api/v1/audit?limit=50");
+  expect(list).toHaveFocus();
 });
 
 test("nothing is shown as long as nothing has happened", async () => {
-  const calls = stubApi({ "GET /api/v1/audit?limit=5": { body: { entries: [] } } });
-  await renderPage(<FleetActivity />);
-  await waitFor(() => {
-    expect(calls).toHaveLength(1);
-  });
+  stubApi({ "GET /api/v1/audit?limit=5": { body: { entries: [] } } });
+  const Answered = () => useAudit(5).isSuccess && "answered";
+  await renderPage(
+    <>
+      <FleetActivity />
+      <Answered />
+    </>,
+  );
+  expect(await screen.findByText("answered")).toBeVisible();
   expect(screen.queryByText("Fleet activity")).toBeNull();
 });

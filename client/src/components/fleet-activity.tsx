@@ -1,4 +1,4 @@
-import { useState } from "react";
+import { useRef, useState } from "react";
 import { describeEntry, failures, isUnderWay, progress, useAudit, type AuditEntry } from "@/services/audit";
 import { ProblemAlert } from "./problem-alert";
 import { RelativeTime } from "./relative-time";
@@ -13,6 +13,7 @@ const MORE = 50;
 export function FleetActivity() {
   const [limit, setLimit] = useState(NEWEST);
   const audit = useAudit(limit);
+  const list = useRef<HTMLUListElement>(null);
   const entries = audit.data?.entries;
   if (audit.error !== null && entries === undefined) {
     return (
@@ -28,7 +29,7 @@ export function FleetActivity() {
   return (
     <Card className="mt-4">
       <CardHeader title="Fleet activity" />
-      <ul aria-label="Fleet activity" className="max-h-[30rem] overflow-y-auto">
+      <ul ref={list} tabIndex={0} aria-label="Fleet activity" className="max-h-[30rem] overflow-y-auto">
         {entries.map((entry) => (
           <Activity key={entry.id} entry={entry} />
         ))}
@@ -40,6 +41,8 @@ export function FleetActivity() {
             size="sm"
             onClick={() => {
               setLimit(MORE);
+              // The button goes with it.
+              list.current?.focus();
             }}
           >
             Show more

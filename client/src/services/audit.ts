@@ -35,6 +35,8 @@ export function describeEntry({ action, request }: AuditEntry): string {
       return `Scale to ${String(count)}`;
     case "fleet.autoscale":
       return `Autoscale to ${String(count)}`;
+    case "fleet.autoscaler":
+      return `Set the autoscaler: ${settings(request)}`;
     case "fleet.kill":
       return `Kill ${String(name)}`;
     case "fleet.drain":
@@ -42,6 +44,12 @@ export function describeEntry({ action, request }: AuditEntry): string {
     default:
       return action;
   }
+}
+
+/** What was set, `enabled true, max 10`. */
+function settings(request: object): string {
+  const set = Object.entries(request).filter(([, value]) => value !== null);
+  return set.map(([name, value]) => `${name.replaceAll("_", " ")} ${String(value)}`).join(", ");
 }
 
 const PROGRESS = ["created", "started", "draining", "stopped", "removed", "failed"];
