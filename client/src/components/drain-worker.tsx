@@ -1,5 +1,6 @@
 import { ArrowDownToLine } from "lucide-react";
 import { useState } from "react";
+import type { Fleet } from "@/services/fleet";
 import { useDrain } from "@/services/workers";
 import { Button } from "./ui/button";
 import { ConfirmDialog } from "./ui/confirm-dialog";
@@ -7,12 +8,20 @@ import { ConfirmDialog } from "./ui/confirm-dialog";
 type DrainWorkerProps = {
   name: string;
   running: number;
-  /** Whether this TaskMaster started it. */
-  controlled: boolean;
+  /** Who started it. */
+  kind: Fleet["kind"];
+};
+
+const SMALLER = "The fleet is smaller by it, until you scale it again.";
+const AFTERWARDS: Record<Fleet["kind"], string> = {
+  processes: SMALLER,
+  docker: SMALLER,
+  swarm: "Swarm starts another one in its place.",
+  none: "Whatever started it may start it again.",
 };
 
 /** The button that drains one worker, and its question. */
-export function DrainWorker({ name, running, controlled }: DrainWorkerProps) {
+export function DrainWorker({ name, running, kind }: DrainWorkerProps) {
   const [open, setOpen] = useState(false);
   const drain = useDrain();
   return (
@@ -41,10 +50,7 @@ export function DrainWorker({ name, running, controlled }: DrainWorkerProps) {
       error={drain.error}
     >
       <p>
-        {consequence(running)}{" "}
-        {controlled
-          ? "The fleet is smaller by it, until you scale it again."
-          : "Whatever started it may start it again."}
+        {consequence(running)} {AFTERWARDS[kind]}
       </p>
     </ConfirmDialog>
   );

@@ -3,7 +3,7 @@ import { KillWorker } from "./kill-worker";
 import { StatusBadge } from "./status-badge";
 
 /** A worker of the fleet that has not signed on, or has ended: a process or a container so far. */
-export function MemberRow({ member, available }: { member: FleetMember; available: boolean }) {
+export function MemberRow({ member, killable }: { member: FleetMember; killable: boolean }) {
   const runs = member.state !== "gone" && member.state !== "draining";
   return (
     <li
@@ -15,8 +15,9 @@ export function MemberRow({ member, available }: { member: FleetMember; availabl
       <div className="flex h-7 items-center gap-2">
         <span className="truncate font-medium">{member.name}</span>
         <StatusBadge status={member.state} />
+        {member.node != null && <span className="truncate text-xs">on {member.node}</span>}
         <span className="ml-auto flex">
-          {available && runs && <KillWorker name={member.name} running={0} />}
+          {killable && runs && <KillWorker name={member.name} running={0} />}
         </span>
       </div>
     </li>

@@ -1,5 +1,5 @@
 import { LoaderCircle, Minus, Plus } from "lucide-react";
-import { useId, useState, type FormEvent } from "react";
+import { useEffect, useEffectEvent, useId, useState, type FormEvent } from "react";
 import type { Fleet } from "@/services/fleet";
 import { ProblemError, type Schemas } from "@/services/http";
 import { useScale } from "@/services/workers";
@@ -8,7 +8,7 @@ import { Input } from "./ui/input";
 
 type ScaleControlProps = {
   fleet: Fleet;
-  /** Workers that are there and will stay. */
+  /** Workers of the fleet that are there and will stay. */
   staying: number;
   draining: number;
 };
@@ -24,9 +24,22 @@ export function ScaleControl({ fleet, staying, draining }: ScaleControlProps) {
   const valid = /^\d+$/.test(text) && count >= fleet.min && count <= fleet.max;
   const away = !fleet.available;
 
+  const forget = () => {
+    if (!scale.isPending) scale.reset();
+  };
+  // What came of the last scaling says nothing of a fleet that has changed since.
+  const outlive = useEffectEvent(forget);
+  useEffect(() => {
+    outlive();
+  }, [fleet.desired, fleet.available]);
+
+  const edit = (next: string) => {
+    forget();
+    setEdited(next);
+  };
   const step = (by: number) => {
     const from = valid ? count : wanted;
-    setEdited(String(Math.min(fleet.max, Math.max(fleet.min, from + by))));
+    edit(String(Math.min(fleet.max, Math.max(fleet.min, from + by))));
   };
   const submit = (event: FormEvent) => {
     event.preventDefault();
@@ -67,7 +80,7 @@ export function ScaleControl({ fleet, staying, draining }: ScaleControlProps) {
             aria-invalid={valid ? undefined : true}
             aria-describedby={`${id}-note`}
             onChange={(event) => {
-              setEdited(event.target.value);
+              edit(event.target.value);
             }}
             className="z-1 -mx-px w-12 [appearance:textfield] rounded-none px-1 text-center tabular-nums [&::-webkit-inner-spin-button]:appearance-none"
           />

@@ -10,9 +10,14 @@ const workers = [
   aWorker({ id: 3, name: "worker-3", status: "draining" }),
   aWorker({ id: 1, name: "worker-1", status: "offline" }),
 ];
+const members = [
+  { name: "worker-10", state: "online", worker: "worker-10" },
+  { name: "worker-2", state: "online", worker: "worker-2" },
+  { name: "worker-3", state: "draining", worker: "worker-3" },
+] as const;
 const answers = {
   "GET /api/v1/workers": { body: { workers } },
-  "GET /api/v1/fleet": { body: aFleet({ desired: 5 }) },
+  "GET /api/v1/fleet": { body: aFleet({ desired: 5, members: [...members] }) },
   "POST /api/workers/scale": { body: { count: 7, started: [], draining: [], failed: [], message: "" } },
   "POST /api/workers/kill": { body: { name: "worker-2", message: "" } },
   "POST /api/v1/workers/worker-2/drain": { status: 202, body: { ...workers[1], status: "draining" } },
@@ -23,6 +28,16 @@ test("it says how far the scaling has come, counting only workers that stay", as
   await renderPage(<WorkerPanel />);
   expect(await screen.findByText("2 of 5 online, 1 draining")).toBeVisible();
   expect(screen.getByLabelText("Workers")).toHaveValue(5);
+});
+
+test("workers that are not of the fleet do not count towards its size", async () => {
+  const body = { workers: [...workers, aWorker({ id: 4, name: "stranger" })] };
+  stubApi({ ...answers, "GET /api/v1/workers": { body } });
+  await renderPage(<WorkerPanel />);
+  await waitFor(() => {
+    expect(screen.getAllByTestId("worker-row")).toHaveLength(5);
+  });
+  expect(screen.getByText("2 of 5 online, 1 draining")).toBeVisible();
 });
 
 test("online workers come first, in the order of their numbers", async () => {
@@ -114,6 +129,61 @@ test("members that have not signed on, or have ended, are listed with what they 
   expect(unhealthy).toHaveTextContent("Unhealthy");
 });
 
+test("a container that has stopped and its worker are one, and its row says so", async () => {
+  const ended = [
+    { name: "tm-worker-1", state: "gone", worker: "worker-1", host: "worker-1" },
+    { name: "tm-worker-2", state: "gone", worker: "worker-2", host: "worker-2" },
+  ] as const;
+  stubApi({ ...answers, "GET /api/v1/fleet": { body: aFleet({ kind: "docker", members: [...ended] }) } });
+  await renderPage(<WorkerPanel />);
+  const rows = await screen.findAllByTestId("member-row");
+  expect(rows.map((row) => row.dataset.member)).toEqual(["tm-worker-1"]);
+  const others = screen.getAllByTestId("worker-row");
+  expect(others.map((row) => row.dataset.worker)).toEqual(["worker-2", "worker-3", "worker-10"]);
+  // It was not silent for long enough yet.
+  expect(others[0]).toHaveTextContent("Gone");
+  expect(screen.queryByRole("button", { name: "Kill worker-2" })).toBeNull();
+});
+
+test("on Swarm the machines and who runs where are shown, and nothing that Swarm would undo is offered", async () => {
+  const fleet = aFleet({
+    kind: "swarm",
+    members: [
+      { name: "tm_worker.1", state: "online", worker: "worker-2", host: "0123456789ab", node: "alpha" },
+      { name: "tm_worker.2", state: "starting", node: "beta" },
+    ],
+    nodes: [
+      { name: "alpha", state: "ready", availability: "active", workers: 1 },
+      { name: "beta", state: "down", availability: "drain", workers: 2 },
+    ],
+  });
+  stubApi({ ...answers, "GET /api/v1/fleet": { body: fleet } });
+  await renderPage(<WorkerPanel />);
+  const nodes = within(await screen.findByRole("list", { name: "Nodes" })).getAllByRole("listitem");
+  expect(nodes.map((node) => node.textContent)).toEqual([
+    "alphaready, active1 worker",
+    "betadown, drain2 workers",
+  ]);
+  const row = (await screen.findAllByTestId("worker-row")).find((each) => each.dataset.worker === "worker-2");
+  expect(row).toHaveTextContent("on alpha");
+  expect(screen.getByTestId("member-row")).toHaveTextContent("on beta");
+  expect(screen.queryByRole("button", { name: /^Kill/ })).toBeNull();
+  await userEvent.click(screen.getByRole("button", { name: "Drain worker-2" }));
+  expect(screen.getByRole("alertdialog")).toHaveTextContent("Swarm starts another one in its place.");
+});
+
+test("a fleet that cannot be asked for is told, and asked for again", async () => {
+  const { "GET /api/v1/fleet": fleet, ...rest } = answers;
+  const now: typeof rest & Partial<typeof answers> = { ...rest };
+  stubApi(now);
+  await renderPage(<WorkerPanel />);
+  expect(await screen.findByRole("alert")).toHaveTextContent("the test has no /api/v1/fleet");
+  now["GET /api/v1/fleet"] = fleet;
+  await userEvent.click(screen.getByRole("button", { name: "Try again" }));
+  expect(await screen.findByRole("button", { name: "Scale" })).toBeVisible();
+  expect(screen.queryByRole("alert")).toBeNull();
+});
+
 test("an engine that is away is told, and nothing can be changed", async () => {
   const away = aFleet({
     kind: "docker",
@@ -128,6 +198,8 @@ test("an engine that is away is told, and nothing can be changed", async () => {
   expect(screen.getByRole("button", { name: "Scale" })).toBeDisabled();
   expect(screen.getByLabelText("Workers")).toBeDisabled();
   expect(screen.queryByRole("button", { name: "Kill tm-worker-9" })).toBeNull();
+  expect(await screen.findByRole("button", { name: "Drain worker-2" })).toBeVisible();
+  expect(screen.queryByRole("button", { name: "Kill worker-2" })).toBeNull();
 });
 
 test("workers that could not be started are named", async () => {
@@ -137,4 +209,26 @@ test("workers that could not be started are named", async () => {
   await renderPage(<WorkerPanel />);
   await userEvent.click(await screen.findByRole("button", { name: "Scale" }));
   expect(await screen.findByText("tm-worker-4 could not be started: no such image")).toBeVisible();
+});
+
+test.each([
+  ["a new number", () => userEvent.click(screen.getByRole("button", { name: "One worker more" }))],
+  [
+    "a change of the fleet",
+    async () => {
+      await userEvent.click(screen.getByRole("button", { name: "Kill worker-2" }));
+      await userEvent.click(screen.getByRole("button", { name: "Kill worker" }));
+    },
+  ],
+])("why it was not scaled is told until there is %s", async (_, happens) => {
+  const problem = { type: "about:blank", title: "Conflict", status: 409, detail: "somebody else scales it" };
+  const now = { ...answers, "POST /api/workers/scale": { status: 409, body: problem } };
+  stubApi(now);
+  await renderPage(<WorkerPanel />);
+  await userEvent.click(await screen.findByRole("button", { name: "Scale" }));
+  expect(await screen.findByText("somebody else scales it")).toBeVisible();
+  now["GET /api/v1/fleet"] = { body: aFleet({ desired: 4, members: [...members] }) };
+  await happens();
+  expect(await screen.findByText(/^2 of . online, 1 draining$/)).toBeVisible();
+  expect(screen.queryByText("somebody else scales it")).toBeNull();
 });

@@ -21,15 +21,12 @@ export function WorkerPanel() {
   const fleet = useFleet();
   const all = workers.data?.workers;
   const online = all?.filter(isOnline) ?? [];
-  const draining = online.filter((worker) => worker.status === "draining").length;
   const controlled = fleet.data !== undefined && fleet.data.kind !== "none";
 
   return (
     <Card>
       <CardHeader title="Fleet" aside={all === undefined ? undefined : capacity(online)} />
-      {controlled && (
-        <ScaleControl fleet={fleet.data} staying={online.length - draining} draining={draining} />
-      )}
+      {controlled && <ScaleControl fleet={fleet.data} {...sizesOf(fleet.data, online)} />}
       {fleet.data?.available === false && (
         <p role="alert" className="border-b px-4 py-2.5 text-xs text-failed">
           Cannot change the fleet: {fleet.data.reason}. Workers that run go on.
@@ -42,6 +39,15 @@ export function WorkerPanel() {
         </p>
       )}
       {fleet.isLoading && <div className="h-[4.9375rem] border-b" />}
+      {fleet.error !== null && fleet.data === undefined && (
+        <ProblemAlert
+          error={fleet.error}
+          onRetry={() => void fleet.refetch()}
+          retrying={fleet.isFetching}
+          className="m-3"
+        />
+      )}
+      {fleet.data !== undefined && fleet.data.nodes.length > 0 && <NodeList nodes={fleet.data.nodes} />}
       {workers.error !== null && all === undefined && (
         <ProblemAlert
           error={workers.error}
@@ -51,18 +57,40 @@ export function WorkerPanel() {
         />
       )}
       {workers.isLoading && <PlaceholderRows />}
-      {all !== undefined && <WorkerList workers={all} fleet={controlled ? fleet.data : undefined} />}
+      {all !== undefined && <WorkerList workers={all} fleet={fleet.data} />}
     </Card>
+  );
+}
+
+/** The machines, and how many workers are to run on each. */
+function NodeList({ nodes }: { nodes: Fleet["nodes"] }) {
+  return (
+    <ul aria-label="Nodes" className="space-y-0.5 border-b px-4 py-2.5 text-xs">
+      {nodes.map(({ name, state, availability, workers }) => (
+        <li key={name} className="flex gap-2">
+          <span className="truncate font-medium">{name}</span>
+          <span className={state === "ready" ? "text-muted" : "text-failed"}>
+            {state}, {availability}
+          </span>
+          <span className="ml-auto whitespace-nowrap text-muted tabular-nums">
+            {workers === 1 ? "1 worker" : `${workers} workers`}
+          </span>
+        </li>
+      ))}
+    </ul>
   );
 }
 
 function WorkerList({ workers, fleet }: { workers: readonly Worker[]; fleet: Fleet | undefined }) {
   const [unfolded, setUnfolded] = useState(false);
+  const kind = fleet?.kind ?? "none";
+  // Swarm starts another one in the place of one that is killed, so the API refuses it.
+  const killable = fleet?.available === true && (kind === "processes" || kind === "docker");
   const members = fleet?.members ?? [];
   const online = workers.filter(isOnline).sort(byName);
-  const others = members.filter((member) => !speaksFor(online, member)).sort(byName);
+  const others = members.filter((member) => !online.some((worker) => isThis(worker, member))).sort(byName);
   const offline = workers
-    .filter((worker) => !isOnline(worker) && !others.some(({ name }) => name === worker.name))
+    .filter((worker) => !isOnline(worker) && !others.some((member) => isThis(worker, member)))
     .sort((a, b) => b.last_active_at.localeCompare(a.last_active_at));
   const shown = unfolded ? offline : offline.slice(0, OFFLINE_SHOWN);
   return (
@@ -73,20 +101,21 @@ function WorkerList({ workers, fleet }: { workers: readonly Worker[]; fleet: Fle
           <CommandLine>taskmaster worker</CommandLine>
         </EmptyState>
       )}
-      <ul aria-label="Worker list" className="max-h-[36rem] overflow-y-auto">
+      <ul aria-label="Worker list" tabIndex={0} className="max-h-[36rem] overflow-y-auto">
         {online.map((worker) => (
           <WorkerRow
             key={worker.name}
             worker={worker}
-            controlled={fleet !== undefined}
-            member={members.find((member) => member.worker === worker.name)}
+            kind={kind}
+            killable={killable}
+            member={members.find((member) => isThis(worker, member))}
           />
         ))}
         {others.map((member) => (
-          <MemberRow key={`member ${member.name}`} member={member} available={fleet?.available === true} />
+          <MemberRow key={`member ${member.name} ${member.host ?? ""}`} member={member} killable={killable} />
         ))}
         {shown.map((worker) => (
-          <WorkerRow key={worker.name} worker={worker} controlled={fleet !== undefined} />
+          <WorkerRow key={worker.name} worker={worker} kind={kind} killable={killable} />
         ))}
       </ul>
       {offline.length > OFFLINE_SHOWN && (
@@ -107,9 +136,18 @@ function WorkerList({ workers, fleet }: { workers: readonly Worker[]; fleet: Fle
   );
 }
 
-/** Whether one of these workers is this member: then its row says what it does. */
-function speaksFor(online: readonly Worker[], member: FleetMember): boolean {
-  return online.some(({ name }) => name === member.worker || name === member.name);
+/** Whether they are one: then one row says what it does. */
+function isThis({ name }: Worker, member: FleetMember): boolean {
+  return name === member.worker || name === member.name;
+}
+
+/** How many of the fleet's workers are there to stay, and how many go. While its engine is away only the workers tell. */
+function sizesOf(fleet: Fleet, online: readonly Worker[]): { staying: number; draining: number } {
+  const states = fleet.available
+    ? fleet.members.map(({ state }) => state)
+    : online.map(({ status }) => status);
+  const count = (...these: string[]) => states.filter((state) => these.includes(state)).length;
+  return { staying: count("online", "idle", "busy"), draining: count("draining") };
 }
 
 const names = new Intl.Collator(undefined, { numeric: true });

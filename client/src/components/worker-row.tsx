@@ -1,6 +1,6 @@
 import { Link } from "@tanstack/react-router";
 import { cn } from "@/lib/cn";
-import type { FleetMember } from "@/services/fleet";
+import type { Fleet, FleetMember } from "@/services/fleet";
 import { isOnline, type Worker } from "@/services/workers";
 import { DrainWorker } from "./drain-worker";
 import { KillWorker } from "./kill-worker";
@@ -10,14 +10,19 @@ import { StatusBadge } from "./status-badge";
 
 type WorkerRowProps = {
   worker: Worker;
-  /** Whether this TaskMaster started it, and so can kill it. */
-  controlled: boolean;
+  /** Who started it. */
+  kind: Fleet["kind"];
+  /** Whether whoever started it can kill it now. */
+  killable: boolean;
   /** What whoever started it sees of it. */
   member?: FleetMember | undefined;
 };
 
+/** What whoever started a worker knows of it before its silence tells. */
+const TOLD: ReadonlySet<FleetMember["state"]> = new Set(["unhealthy", "restarting", "gone"]);
+
 /** One worker: what it is, what it does, what it has done. */
-export function WorkerRow({ worker, controlled, member }: WorkerRowProps) {
+export function WorkerRow({ worker, kind, killable, member }: WorkerRowProps) {
   const online = isOnline(worker);
   return (
     <li
@@ -37,13 +42,16 @@ export function WorkerRow({ worker, controlled, member }: WorkerRowProps) {
           {worker.name}
         </Link>
         <StatusBadge status={worker.status} />
-        {member?.state === "unhealthy" && <StatusBadge status="unhealthy" />}
+        {member !== undefined && TOLD.has(member.state) && <StatusBadge status={member.state} />}
+        {member?.node != null && <span className="truncate text-xs text-muted">on {member.node}</span>}
         <span className="ml-auto flex">
           {!online && <Record worker={worker} />}
           {online && worker.status !== "draining" && (
-            <DrainWorker name={worker.name} running={worker.running} controlled={controlled} />
+            <DrainWorker name={worker.name} running={worker.running} kind={kind} />
           )}
-          {online && controlled && <KillWorker name={worker.name} running={worker.running} />}
+          {online && killable && member?.state !== "gone" && (
+            <KillWorker name={worker.name} running={worker.running} />
+          )}
         </span>
       </div>
       {online && (
@@ -102,6 +110,5 @@ function shortId(id: string): string {
 
 function describe({ name, host, pid, version }: Worker, member: FleetMember | undefined): string {
   const container = member?.host == null ? "" : `, container ${member.name}`;
-  const node = member?.node == null ? "" : `, machine ${member.node}`;
-  return `${name} on ${host}, pid ${pid}, version ${version}${container}${node}`;
+  return `${name} on ${host}, pid ${pid}, version ${version}${container}`;
 }
