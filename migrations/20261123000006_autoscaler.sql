@@ -26,7 +26,7 @@ create table autoscaler_decisions (
     -- The reason's name, and the reason in words.
     kind         text        not null,
     reason       text        not null,
-    -- What was seen, so that the decision can be made again from it.
+    -- What was seen.
     observation  jsonb       not null,
     dry_run      boolean     not null,
     -- Whether the fleet was changed.

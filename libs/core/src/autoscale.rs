@@ -1,5 +1,5 @@
 //! How many workers there should be: measured demand in, a decision with its reason out. Pure: no clock and no memory but
-//! [`Autoscaler`]'s own, so that every decision can be made again from what was recorded of it.
+//! [`Autoscaler`]'s own.
 //!
 //! What is taken from others: from Kubernetes' HorizontalPodAutoscaler the stabilization window (what shrinks goes to the
 //! highest recommendation of the last minutes, seeded with the size that is there when it begins) and the limit to each
@@ -26,8 +26,8 @@ pub use forecast::{Forecast, forecast, summary};
 pub use reason::{Limit, Reason};
 pub use settings::{MAX_COOLDOWN_SECONDS, MAX_TARGET_SECONDS, Settings, SettingsPatch};
 
-/// A worker that drains has half a minute unless told otherwise: runs that may take more than half of that are not drained
-/// for the sake of size.
+/// A worker that drains has half a minute unless told otherwise: runs that may take more than half of that, as far as those
+/// tell that were seen, are not drained for the sake of size.
 pub const DRAINS_WITHIN_SECONDS: f64 = 15.0;
 
 /// What was seen of the work and of the workers, all at one moment.
@@ -53,16 +53,19 @@ pub struct Observation {
     pub due_soon: u64,
     /// How many run.
     pub running: u64,
-    /// How many of these have run for longer than the target: their slots are not free soon.
+    /// How many of these, on workers that take tasks, have run for longer than the target: their slots are not free soon.
     pub held: u64,
     /// How many seconds a run takes: the mean of those that ended lately; nothing if none did.
     pub run_seconds: Option<f64>,
-    /// For how many seconds those that run now have run: the median.
+    /// For how many seconds those that run now have run: the median. Nothing if some that began later have ended already:
+    /// these tell how long a run takes, and among those that run the long ones are always many.
     pub running_seconds: Option<f64>,
-    /// The longest of both, in seconds.
+    /// The longest of those that ended lately and of those that run, in seconds.
     pub longest_run_seconds: f64,
     /// How many tasks come in a second, without the busiest moment of the last minute: that is in the backlog already.
     pub arrivals_per_second: f64,
+    /// Whether idle workers go first when there are to be fewer. Not where something else chooses: Swarm does.
+    pub idle_first: bool,
     /// When the autoscaler last made the fleet larger.
     pub last_scale_up_at: Option<DateTime<Utc>>,
     /// When it last made the fleet smaller.
@@ -101,6 +104,8 @@ impl Decision {
 #[derive(Debug, Clone, Default)]
 pub struct Autoscaler {
     recommended: VecDeque<(DateTime<Utc>, u32)>,
+    /// How many workers there are to be, if nobody else changes that.
+    expected: Option<u32>,
 }
 
 impl Autoscaler {
@@ -108,6 +113,11 @@ impl Autoscaler {
     /// by step; nothing changes while it is disabled or pinned.
     pub fn decide(&mut self, settings: &Settings, seen: &Observation) -> Decision {
         let from = seen.desired;
+        let expected = self.expected.replace(from);
+        if expected.is_some_and(|expected| expected != from) {
+            // Somebody else has changed the fleet, who may know what is to come.
+            self.recommended.clear();
+        }
         if !settings.enabled || settings.pinned {
             // Whoever takes over again has to watch for a whole cool-down before it shrinks anything.
             self.recommended.clear();
@@ -142,6 +152,11 @@ impl Autoscaler {
         } else {
             self.shrink_if_settled(settings, seen, demand)
         }
+    }
+
+    /// The fleet was changed as decided.
+    pub fn carried_out(&mut self, decision: &Decision) {
+        self.expected = Some(decision.to);
     }
 
     fn remember(&mut self, settings: &Settings, seen: &Observation, wanted: u32) {
@@ -220,7 +235,7 @@ fn grow(settings: &Settings, seen: &Observation, wanted: u32, demand: Demand) ->
 }
 
 /// Shrinks towards `to`, by one step at most; where runs are long only by workers that hold nothing, because what does not
-/// end within a drain's grace is cut off.
+/// end within a drain's grace is cut off. Where who goes cannot be chosen, by none while any holds something.
 fn shrink(
     settings: &Settings,
     seen: &Observation,
@@ -231,17 +246,23 @@ fn shrink(
     let from = seen.desired;
     let to = to.max(from.saturating_sub(settings.max_step_down));
     let long = seen.longest_run_seconds > DRAINS_WITHIN_SECONDS;
-    if !long || to >= seen.busy {
+    let spared = if seen.idle_first || seen.busy == 0 {
+        seen.busy
+    } else {
+        from
+    };
+    if !long || to >= spared {
         return Decision { from, to, reason };
     }
     let reason = Reason::RunsAreLong {
         demand,
         busy: seen.busy,
+        idle_first: seen.idle_first,
         longest_seconds: seen.longest_run_seconds,
     };
     Decision {
         from,
-        to: seen.busy.clamp(to, from),
+        to: spared.clamp(to, from),
         reason,
     }
 }

@@ -105,7 +105,8 @@ pub async fn pin(pool: &PgPool) -> Result<bool> {
 }
 
 /// Looks at the work and at the workers. `desired` is how many there are to be, which Postgres does not know; what runs for
-/// longer than `target_seconds` is told apart, and what becomes due within it counts.
+/// longer than `target_seconds` is told apart, and what becomes due within it counts. Who goes first it does not know either:
+/// idle workers, it says.
 ///
 /// # Errors
 /// When Postgres is away.
@@ -133,6 +134,7 @@ pub async fn observe(pool: &PgPool, desired: u32, target_seconds: u32) -> Result
         running_seconds: row.running_seconds,
         longest_run_seconds: row.longest_run_seconds,
         arrivals_per_second: steady_rate(arrivals),
+        idle_first: true,
         last_scale_up_at: row.last_scale_up_at,
         last_scale_down_at: row.last_scale_down_at,
     })

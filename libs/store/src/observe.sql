@@ -31,16 +31,18 @@ holding as materialized (
         from tasks t where t.assigned_worker = w.id and t.picked_at is not null offset 0
     ) t
 ),
--- Those that came in last, of which most ended last: there is no index by the time of ending.
+-- Those that came in last, of which most ended last: there is no index by the time of ending. What was never started tells
+-- nothing.
 ended as (
-    select avg(seconds) as mean, max(seconds) as longest
+    select avg(seconds) as mean, max(seconds) as longest, max(started_at) as began
     from (
-        select extract(epoch from finished_at - started_at)::float8 as seconds
-        from finished_tasks where finished_at > now() - interval '1 day'
+        select extract(epoch from finished_at - started_at)::float8 as seconds, started_at
+        from finished_tasks where finished_at > now() - interval '1 day' and started_at is not null
         order by id desc limit 200
     ) newest
 ),
--- By the time in their ids, which are of version 7. At most 1,000 a second are counted: beyond that, the backlog tells.
+-- By the time in their ids, which are of version 7. Of ten seconds at most 10,000 that have not ended are counted, and as
+-- many that have: beyond that, the backlog tells.
 arrived as (
     select array_agg(live.count + finished.count order by piece.number) as counts
     from generate_series(0, 5) as piece (number)
@@ -69,7 +71,11 @@ select now() as "at!", w.due as "due!", w.due_soon as "due_soon!",
     coalesce((select avg(slots) from there where takes),
         -- None is there: like the one that was there last.
         (select slots from workers order by last_active_at desc limit 1), 1)::float8 as "slots!",
-    h.busy as "busy!", h.running as "running!", h.held as "held!", h.median as "running_seconds?",
+    h.busy as "busy!", h.running as "running!", h.held as "held!",
+    -- What runs now is longer than the mean just because long runs are seen for longer. It tells something new only if
+    -- nothing that began after it has ended.
+    case when e.began is null or e.began < now() - make_interval(secs => h.median) then h.median end
+        as "running_seconds?",
     e.mean as "run_seconds?", coalesce(greatest(e.longest, h.longest), 0) as "longest_run_seconds!",
     a.counts as "arrivals!",
     (select at from autoscaler_decisions where applied and to_workers > from_workers order by id desc limit 1)
@@ -80,7 +86,8 @@ from waiting w,
     ended e,
     arrived a,
     (select count(distinct id) filter (where takes) as busy, count(*) filter (where running) as running,
-        count(*) filter (where running and age > $1::float8) as held,
+        -- What drains takes its tasks with it.
+        count(*) filter (where running and takes and age > $1::float8) as held,
         percentile_cont(0.5) within group (order by age) filter (where running) as median,
         max(age) filter (where running) as longest
      from holding) h

@@ -18,7 +18,7 @@ const SHORTEST_RUN_SECONDS: f64 = 0.001;
 pub enum RunTime {
     /// The mean of those that ended lately.
     Measured(f64),
-    /// What runs now has run for so long already, longer than what ended lately.
+    /// What runs now has run for so long already, longer than what ended lately, and nothing newer has ended.
     SoFar(f64),
     /// Nothing is known.
     Assumed(f64),
@@ -46,6 +46,15 @@ impl RunTime {
     }
 }
 
+/// What is lost in rounding, in workers.
+pub(super) const ROUNDING: f64 = 1e-9;
+
+/// How many slots what comes in takes up: by Little's law, what comes in a second times the seconds it runs is how many run
+/// at once; but at least the slots that long runs hold, whenever these came in.
+pub(super) fn steady_slots(seen: &Observation, run: RunTime) -> f64 {
+    (seen.arrivals_per_second * run.seconds()).max(seen.held as f64)
+}
+
 /// How many workers the work needs, and the figures that say so.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Demand {
@@ -68,21 +77,19 @@ pub struct Demand {
 }
 
 impl Demand {
-    /// The steady part: by Little's law, what comes in a second times the seconds it runs is how many run at once; but at
-    /// least the slots that long runs hold, whenever these came in. The other part: the seconds of work that wait, shared
-    /// so that none waits for longer than the target.
+    /// One part keeps up with what comes in. The other part: the seconds of work that wait, shared so that none waits for
+    /// longer than the target.
     #[must_use]
     pub fn of(settings: &Settings, seen: &Observation) -> Self {
         let run = RunTime::of(seen);
         let slots = seen.slots.max(1.0);
         let waiting = seen.due.saturating_add(seen.due_soon);
-        let running = (seen.arrivals_per_second * run.seconds()).max(seen.held as f64);
-        let steady = running / slots;
+        let steady = steady_slots(seen, run) / slots;
         let target = f64::from(settings.target_seconds.max(1));
         let clearing = waiting as f64 * run.seconds() / (slots * target);
         Self {
             // Not one more for what is lost in rounding; the cast saturates.
-            workers: (steady + clearing - 1e-6).ceil().max(0.0) as u32,
+            workers: (steady + clearing - ROUNDING).ceil().max(0.0) as u32,
             steady,
             clearing,
             waiting,

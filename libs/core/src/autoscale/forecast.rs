@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::demand::{ROUNDING, steady_slots};
 use super::reason::human;
 use super::{Observation, RunTime};
 
@@ -17,21 +18,21 @@ pub struct Forecast {
     pub utilisation: f64,
 }
 
-/// What 1 to `most` workers would do, if tasks go on coming in and running as they did. A flow, not a simulation: it knows
-/// how long runs take on the whole, and not which of the waiting ones is long.
+/// What 1 to `most` workers would do, if tasks go on coming in and running as they did: what waits is cleared by the slots
+/// that what comes in leaves free, as [`Demand`](super::Demand) has it. A flow, not a simulation: it knows how long runs
+/// take on the whole, and not which of the waiting ones is long.
 #[must_use]
 pub fn forecast(seen: &Observation, most: u32) -> Vec<Forecast> {
-    let run = RunTime::of(seen).seconds();
+    let run = RunTime::of(seen);
     let waiting = seen.due.saturating_add(seen.due_soon) as f64;
-    let needed = (seen.arrivals_per_second * run).max(seen.held as f64);
+    let needed = steady_slots(seen, run);
     (1..=most)
         .map(|workers| {
             let slots = f64::from(workers) * seen.slots.max(1.0);
-            let per_second = (slots - seen.held as f64).max(0.0) / run;
-            let surplus = per_second - seen.arrivals_per_second;
-            let clears_in_seconds = if surplus > 0.0 {
-                Some(waiting / surplus)
-            } else if waiting == 0.0 && surplus == 0.0 {
+            let free = slots - needed;
+            let clears_in_seconds = if free > 0.0 {
+                Some(waiting * run.seconds() / free)
+            } else if waiting == 0.0 && free >= -ROUNDING * slots {
                 Some(0.0)
             } else {
                 None
@@ -91,6 +92,9 @@ pub fn summary(
             human(target)
         )),
         Some(_) => {}
+        None if waiting == 0 => {
+            sentences.push(format!("No number up to {} keeps up.", forecasts.len()));
+        }
         None => sentences.push(format!(
             "No number up to {} clears it within {}.",
             forecasts.len(),
@@ -160,6 +164,25 @@ mod tests {
         assert_eq!(utilisation, [2.0, 1.0, 8.0 / 12.0]);
         let nothing_waits = Observation { due: 0, ..steady };
         assert_eq!(times(&nothing_waits, 3), [None, Some(0.0), Some(0.0)]);
+        let too_few = forecast(&nothing_waits, 1);
+        assert_eq!(
+            summary(&nothing_waits, &too_few, 1, 60),
+            "Nothing waits. 1 worker falls behind. No number up to 1 keeps up."
+        );
+    }
+
+    #[test]
+    fn runs_that_outlast_the_target_are_subtracted_once() {
+        // All that runs is held, and it is what has come in: five minutes long, one each minute.
+        let long = Observation {
+            due: 6,
+            running: 5,
+            held: 4,
+            run_seconds: Some(300.0),
+            arrivals_per_second: 1.0 / 60.0,
+            ..seen()
+        };
+        assert_eq!(times(&long, 3), [None, Some(600.0), Some(1800.0 / 7.0)]);
     }
 
     #[test]

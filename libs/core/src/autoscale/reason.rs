@@ -76,6 +76,8 @@ pub enum Reason {
         demand: Demand,
         /// How many workers hold tasks.
         busy: u32,
+        /// Whether the others go first.
+        idle_first: bool,
         /// How long a run may take.
         longest_seconds: f64,
     },
@@ -166,12 +168,22 @@ impl fmt::Display for Reason {
             Self::RunsAreLong {
                 demand,
                 busy,
+                idle_first,
                 longest_seconds,
-            } => write!(
-                f,
-                "{demand}; only idle workers go, because runs may take {} and {busy} hold tasks",
-                human(*longest_seconds)
-            ),
+            } => {
+                let longest = human(*longest_seconds);
+                if *idle_first {
+                    write!(
+                        f,
+                        "{demand}; only idle workers go, because runs may take {longest} and {busy} hold tasks"
+                    )
+                } else {
+                    write!(
+                        f,
+                        "{demand}; none goes, because runs may take {longest}, {busy} hold tasks and who goes cannot be chosen"
+                    )
+                }
+            }
         }
     }
 }

@@ -1,6 +1,8 @@
 //! The autoscaler on work as it comes in over time: tasks flow in, workers start after a while and get through them. One
 //! step is the interval at which the API's leader decides.
 
+use std::collections::BTreeMap;
+
 use super::tests::{on, seen};
 use super::*;
 
@@ -14,7 +16,16 @@ struct Simulation {
     autoscaler: Autoscaler,
     look: Observation,
     run_seconds: f64,
-    waiting: f64,
+    /// Every so many tasks there is one of ten minutes.
+    long_every: Option<usize>,
+    /// How many tasks came in so far.
+    count: usize,
+    /// The tasks that wait, in their turn.
+    waiting: VecDeque<Task>,
+    /// When each of those that run began, in seconds.
+    running: Vec<(f64, Task)>,
+    /// When each of those that ended began, and how long it took.
+    ended: BTreeMap<usize, (f64, f64)>,
     /// How many workers there were to be at each step.
     sizes: Vec<u32>,
     /// How many tasks came in at each step.
@@ -25,6 +36,12 @@ struct Simulation {
     reasons: Vec<String>,
 }
 
+#[derive(Clone, Copy)]
+struct Task {
+    id: usize,
+    seconds: f64,
+}
+
 impl Simulation {
     fn new(settings: Settings, run_seconds: f64) -> Self {
         Self {
@@ -32,7 +49,11 @@ impl Simulation {
             autoscaler: Autoscaler::default(),
             look: seen(),
             run_seconds,
-            waiting: 0.0,
+            long_every: None,
+            count: 0,
+            waiting: VecDeque::new(),
+            running: Vec::new(),
+            ended: BTreeMap::new(),
             sizes: vec![1; STARTING],
             arrivals: vec![0; 12],
             grown: Vec::new(),
@@ -45,26 +66,81 @@ impl Simulation {
         (self.look.at - seen().at).num_seconds()
     }
 
+    fn submit(&mut self, tasks: u64) {
+        for _ in 0..tasks {
+            self.count += 1;
+            let is_long = self
+                .long_every
+                .is_some_and(|every| self.count.is_multiple_of(every));
+            let seconds = if is_long { 600.0 } else { self.run_seconds };
+            let id = self.count;
+            self.waiting.push_back(Task { id, seconds });
+        }
+    }
+
+    /// So many slots work from `now` to `until`.
+    fn work(&mut self, slots: usize, mut now: f64, until: f64) {
+        loop {
+            while self.running.len() < slots
+                && let Some(task) = self.waiting.pop_front()
+            {
+                self.running.push((now, task));
+            }
+            let ends = |(began, task): &(f64, Task)| began + task.seconds;
+            let running = self.running.iter().enumerate();
+            let next = running.min_by(|(_, one), (_, other)| ends(one).total_cmp(&ends(other)));
+            let Some((index, end)) = next.map(|(index, run)| (index, ends(run))) else {
+                return;
+            };
+            if end > until {
+                return;
+            }
+            now = end;
+            let (began, task) = self.running.swap_remove(index);
+            self.ended.insert(task.id, (began, task.seconds));
+        }
+    }
+
+    /// Looks at the runs as the store does.
+    fn look_at_runs(&mut self, now: f64) {
+        let target = f64::from(self.settings.target_seconds);
+        let mut ages: Vec<f64> = self.running.iter().map(|(began, _)| now - began).collect();
+        ages.sort_by(f64::total_cmp);
+        let ended: Vec<(f64, f64)> = self.ended.values().rev().take(200).copied().collect();
+        let began = ended.iter().map(|(began, _)| *began).reduce(f64::max);
+        let median = ages.get(ages.len() / 2).copied();
+        self.look.running_seconds =
+            median.filter(|median| began.is_none_or(|began| began < now - median));
+        self.look.run_seconds = (!ended.is_empty())
+            .then(|| ended.iter().map(|(_, seconds)| seconds).sum::<f64>() / ended.len() as f64);
+        let runs = ended
+            .iter()
+            .map(|(_, seconds)| *seconds)
+            .chain(ages.clone());
+        self.look.longest_run_seconds = runs.fold(0.0, f64::max);
+        self.look.running = ages.len() as u64;
+        self.look.held = ages.iter().filter(|age| **age > target).count() as u64;
+    }
+
     /// `tasks` come in at once; five seconds of work are done; somebody decides.
     fn step(&mut self, tasks: u64) {
-        self.waiting += tasks as f64;
+        self.submit(tasks);
         self.arrivals.push(tasks);
         let working = self.sizes.iter().rev().take(STARTING + 1).min();
         let working = working.copied().unwrap_or(1);
-        let slots = f64::from(working) * self.look.slots;
-        let done = (slots * STEP as f64 / self.run_seconds).min(self.waiting);
-        self.waiting -= done;
-        let running = slots.min(self.waiting);
+        let now = self.seconds() as f64;
+        self.work(
+            working as usize * self.look.slots as usize,
+            now,
+            now + STEP as f64,
+        );
 
         self.look.at += TimeDelta::seconds(STEP);
-        self.look.due = (self.waiting - running) as u64;
-        self.look.running = running as u64;
+        self.look_at_runs(now + STEP as f64);
+        self.look.due = self.waiting.len() as u64;
         self.look.online = working;
-        self.look.busy = if running > 0.0 { working } else { 0 };
-        self.look.run_seconds = (done > 0.0)
-            .then_some(self.run_seconds)
-            .or(self.look.run_seconds);
-        self.look.longest_run_seconds = self.run_seconds;
+        // The tasks are dealt out in turn.
+        self.look.busy = working.min(self.look.running as u32);
         let mut buckets = [0; ARRIVAL_BUCKETS];
         let last_minute = &self.arrivals[self.arrivals.len() - 12..];
         for (bucket, two) in buckets.iter_mut().zip(last_minute.chunks(2)) {
@@ -73,6 +149,7 @@ impl Simulation {
         self.look.arrivals_per_second = steady_rate(buckets);
 
         let decision = self.autoscaler.decide(&self.settings, &self.look);
+        self.autoscaler.carried_out(&decision);
         let now = self.seconds();
         if decision.is_change() {
             let (from, to, reason) = (decision.from, decision.to, decision.reason);
@@ -131,7 +208,7 @@ impl Simulation {
 fn a_burst_is_cleared_and_the_fleet_goes_back() {
     let mut it = Simulation::new(on(), 1.0);
     it.step(2000);
-    while it.waiting > 0.0 {
+    while !it.waiting.is_empty() {
         it.step(0);
         assert!(it.seconds() < 120, "{}", it.reasons.join("\n"));
     }
@@ -180,4 +257,18 @@ fn a_steady_load_settles() {
     assert_eq!(it.look.desired, 3, "{}", it.reasons.join("\n"));
     let last = it.grown.iter().chain(&it.shrunk).max().copied();
     assert!(last < Some(900), "{}", it.reasons.join("\n"));
+}
+
+#[test]
+fn one_long_task_in_a_hundred_is_no_reason_to_start_all_workers() {
+    let settings = Settings { max: 50, ..on() };
+    let mut it = Simulation::new(settings, 1.0);
+    it.long_every = Some(100);
+    for _ in 0..720 {
+        it.step(10);
+        // 2 a second: two slots for the short ones, twelve for the long ones. Four workers, and a fifth to catch up.
+        assert!(it.look.desired <= 5, "{}", it.reasons.join("\n"));
+    }
+    it.assert_cool_downs();
+    assert!(it.waiting.len() < 200, "{}", it.reasons.join("\n"));
 }

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
-use taskmaster_core::autoscale::{Autoscaler, Observation, Settings};
+use taskmaster_core::autoscale::{Autoscaler, Demand, Observation, RunTime, Settings};
 use taskmaster_core::{NewTask, When};
 use taskmaster_store::autoscaler::observe;
 use taskmaster_store::{PgPool, finish, submit, workers};
@@ -34,6 +34,7 @@ async fn nothing_is_seen_where_nothing_is(pool: PgPool) {
         running_seconds: None,
         longest_run_seconds: 0.0,
         arrivals_per_second: 0.0,
+        idle_first: true,
         last_scale_up_at: None,
         last_scale_down_at: None,
     };
@@ -45,10 +46,7 @@ async fn the_work_and_the_workers(pool: PgPool) {
     let busy = worker(&pool, "busy").await;
     let gone = worker(&pool, "gone").await;
     worker(&pool, "idle").await;
-    worker(&pool, "told to drain").await;
-    workers::request_drain(&pool, "told to drain")
-        .await
-        .unwrap();
+    let leaving = worker(&pool, "told to drain").await;
     let ended = run(&pool, busy, &tasks(2, 1)).await;
     finish::finish(
         &pool,
@@ -70,13 +68,34 @@ async fn the_work_and_the_workers(pool: PgPool) {
          where id = (select max(id::text)::uuid from finished_tasks)",
     )
     .await;
-    run(&pool, busy, &tasks(3, 1)).await;
+    // As many as are looked at have come in later, and were never started.
+    execute(
+        &pool,
+        "insert into finished_tasks (id, command, executor, priority, status, outcome, lease, attempt,
+             max_attempts, created_at, scheduled_at, finished_at)
+         select ('ffffffff-ffff-7fff-8fff-' || lpad(n::text, 12, '0'))::uuid, 'x', 'process', 0, 'cancelled',
+             'cancelled', 1, 1, 1, now(), now(), now()
+         from generate_series(1, 200) n",
+    )
+    .await;
+    run(&pool, busy, &tasks(4, 1)).await;
     execute(
         &pool,
         "update tasks set started_at = now() - interval '61 s'
          where id = (select min(id::text)::uuid from tasks where status = 'running')",
     )
     .await;
+    // What drains with its worker is held by nobody who stays.
+    run(&pool, leaving, &tasks(1, 1)).await;
+    execute(
+        &pool,
+        "update tasks set started_at = now() - interval '62 s'
+         where id = (select max(id::text)::uuid from tasks where status = 'running')",
+    )
+    .await;
+    workers::request_drain(&pool, "told to drain")
+        .await
+        .unwrap();
     run(&pool, gone, &tasks(1, 1)).await;
     execute(
         &pool,
@@ -104,14 +123,49 @@ async fn the_work_and_the_workers(pool: PgPool) {
     assert_eq!((seen.online, seen.draining, seen.busy), (2, 1, 1));
     assert_eq!(seen.slots, 3.0);
     assert_eq!((seen.due, seen.due_soon), (5, 2));
-    assert_eq!((seen.running, seen.held), (3, 1));
+    assert_eq!((seen.running, seen.held), (5, 1));
     assert_eq!(seen.run_seconds, Some(3.0));
     let median = seen.running_seconds.unwrap();
     assert!((0.0..60.0).contains(&median), "{median}");
     assert!(
-        (61.0..120.0).contains(&seen.longest_run_seconds),
+        (62.0..120.0).contains(&seen.longest_run_seconds),
         "{seen:?}"
     );
+}
+
+#[sqlx::test(migrator = "crate::support::MIGRATOR")]
+async fn one_long_run_among_short_ones_is_not_taken_for_all(pool: PgPool) {
+    let holder = worker(&pool, "w").await;
+    run(&pool, holder, &tasks(1, 1)).await;
+    execute(
+        &pool,
+        "update tasks set started_at = now() - interval '600 s'",
+    )
+    .await;
+    let ended = run(&pool, holder, &tasks(3, 1)).await;
+    let ended = ended.into_iter().map(completed).collect();
+    finish::finish(&pool, holder.worker_id, ended)
+        .await
+        .unwrap();
+    execute(
+        &pool,
+        "update finished_tasks set started_at = finished_at - interval '1 s'",
+    )
+    .await;
+    submit_all(&pool, &tasks(10, 1)).await;
+    let seen = observe(&pool, 1, 60).await.unwrap();
+    assert_eq!((seen.run_seconds, seen.running_seconds), (Some(1.0), None));
+    let demand = Demand::of(&Settings::default(), &seen);
+    assert_eq!((demand.run, demand.workers), (RunTime::Measured(1.0), 1));
+
+    // Nothing that began after it has ended: runs have got longer.
+    execute(
+        &pool,
+        "update finished_tasks set started_at = finished_at - interval '700 s'",
+    )
+    .await;
+    let seen = observe(&pool, 1, 60).await.unwrap();
+    assert!(seen.running_seconds >= Some(600.0), "{seen:?}");
 }
 
 /// An id as a submission has it that came in `seconds` ago.
