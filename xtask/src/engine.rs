@@ -4,21 +4,20 @@
 //! Ours keeps everything in one folder outside the checkout, so that a fresh clone finds the images of the last one, and
 //! is stopped with the command, also when that is killed. It runs on Linux, as root.
 
-use std::fs::{self, File};
-use std::os::unix::process::CommandExt;
+mod daemon;
+
+use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use rustix::process::{Pid, Signal, geteuid, kill_process};
-use taskmaster_embedded::Guard;
+use rustix::process::geteuid;
 
 use crate::process::{find, output, say};
+use daemon::{Daemon, answers_ping};
 
 /// Where the machine's own engine listens.
 const USUAL: &str = "unix:///var/run/docker.sock";
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a machine without an engine lacks, in words.
 pub(crate) const NEEDED: &str =
@@ -54,6 +53,7 @@ impl Engine {
         let (Some(dockerd), true) = (find("dockerd"), geteuid().is_root()) else {
             return Ok(None);
         };
+        make(&folder)?;
         let daemon = Daemon::start(&dockerd, &folder, &ours)?;
         let mut engine = Self::answering(&ours).context("the Docker engine does not answer")?;
         engine.daemon = Some(daemon);
@@ -104,13 +104,59 @@ impl Engine {
     /// Waits until our engine ends; at once if it is not ours.
     ///
     /// # Errors
-    /// When it cannot be waited for.
+    /// When it ends in another way than by being told to.
     pub(crate) fn wait(&mut self) -> Result<()> {
         if let Some(daemon) = &mut self.daemon {
-            daemon.process.wait()?;
+            daemon.wait()?;
         }
         Ok(())
     }
+
+    /// One that `client` is asked for.
+    #[cfg(test)]
+    pub(crate) fn of(host: String, client: PathBuf) -> Self {
+        let daemon = None;
+        Self {
+            host,
+            client,
+            daemon,
+        }
+    }
+}
+
+/// Waits until no other command makes images or runs tests on the engine, and keeps others waiting until this is dropped:
+/// each would take what the other's tests run for left over, and the first to end would stop the engine of both. To be had
+/// before the engine, and dropped after it.
+///
+/// # Errors
+/// When the folder cannot be written to.
+pub(crate) fn alone() -> Result<File> {
+    lock(&folder()?)
+}
+
+fn lock(folder: &Path) -> Result<File> {
+    make(folder)?;
+    let file = folder.join("lock");
+    let lock = File::create(&file).with_context(|| file.display().to_string())?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            say(format!(
+                "waiting until another command no longer uses the Docker engine: it holds {}",
+                file.display()
+            ));
+            lock.lock()?;
+        }
+        Err(TryLockError::Error(error)) => {
+            return Err(error).with_context(|| file.display().to_string());
+        }
+    }
+    Ok(lock)
+}
+
+fn make(folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder)
+        .with_context(|| format!("cannot make the folder {}", folder.display()))
 }
 
 /// All of Docker's clients on the path: a newer one may refuse an older engine.
@@ -125,6 +171,12 @@ fn clients() -> Vec<PathBuf> {
 
 /// The version of the engine at `host`, if one answers there to `client`.
 fn version(client: &Path, host: &str) -> Option<String> {
+    // Docker's client waits without end for one that hangs.
+    if let Some(socket) = host.strip_prefix("unix://")
+        && !answers_ping(Path::new(socket)).is_ok_and(|answers| answers)
+    {
+        return None;
+    }
     let format = ["version", "--format", "{{.Server.Version}}"];
     let version = output(Command::new(client).args(["--host", host]).args(format)).ok()?;
     Some(version.trim().to_owned())
@@ -155,95 +207,6 @@ pub(crate) fn folder() -> Result<PathBuf> {
     Ok(cache.join("taskmaster/docker"))
 }
 
-/// Our engine's process, with a containerd that it starts itself.
-struct Daemon {
-    process: Child,
-}
-
-impl Daemon {
-    /// Starts it, and waits until it answers.
-    fn start(dockerd: &Path, folder: &Path, host: &str) -> Result<Self> {
-        fs::create_dir_all(folder)
-            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
-        // Whatever the machine's own engine is told.
-        let configuration = folder.join("daemon.json");
-        fs::write(&configuration, "{}\n")?;
-        let log_file = folder.join("dockerd.log");
-        let log = File::create(&log_file)?;
-        say(format!("starting a Docker engine in {}", folder.display()));
-        let process = Guard::Setpriv
-            .command(Signal::TERM, dockerd)
-            .arg("--config-file")
-            .arg(configuration)
-            .args(["--host", host, "--data-root"])
-            .arg(folder.join("data"))
-            .arg("--exec-root")
-            .arg(folder.join("run"))
-            // One that is there names a process that still runs, and then dockerd does not start.
-            .arg("--pidfile")
-            .arg(folder.join("docker.pid"))
-            // If a containerd runs on this machine, dockerd uses that: then under names of our own.
-            .args(["--containerd-namespace", "taskmaster"])
-            .args(["--containerd-plugins-namespace", "taskmaster-plugins"])
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            // The terminal's Ctrl-C reaches only us.
-            .process_group(0)
-            .spawn()
-            .context("cannot start dockerd")?;
-        let mut daemon = Self { process };
-        daemon.wait_until_ready(&folder.join("docker.sock"), &log_file)?;
-        Ok(daemon)
-    }
-
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "no runtime here, and nothing to wait on: the engine is another process"
-    )]
-    fn wait_until_ready(&mut self, socket: &Path, log_file: &Path) -> Result<()> {
-        let deadline = Instant::now() + PATIENCE;
-        while Instant::now() < deadline {
-            if let Some(status) = self.process.try_wait()? {
-                bail!("dockerd ended: {status}\n{}", last_lines(log_file));
-            }
-            if answers_ping(socket).is_ok_and(|answers| answers) {
-                return Ok(());
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        bail!(
-            "dockerd did not answer after {} s\n{}",
-            PATIENCE.as_secs(),
-            last_lines(log_file)
-        )
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        // It stops its containers and its containerd first.
-        kill_process(Pid::from_child(&self.process), Signal::TERM).ok();
-        self.process.wait().ok();
-    }
-}
-
-fn answers_ping(socket: &Path) -> std::io::Result<bool> {
-    use std::io::{Read, Write};
-    let mut connection = std::os::unix::net::UnixStream::connect(socket)?;
-    connection.set_read_timeout(Some(Duration::from_secs(2)))?;
-    connection.write_all(b"GET /_ping HTTP/1.0\r\n\r\n")?;
-    let mut answer = String::new();
-    connection.read_to_string(&mut answer)?;
-    Ok(answer.contains(" 200 "))
-}
-
-fn last_lines(log_file: &Path) -> String {
-    let log = fs::read_to_string(log_file).unwrap_or_default();
-    let lines: Vec<_> = log.lines().collect();
-    lines[lines.len().saturating_sub(10)..].join("\n")
-}
-
 /// What `cargo xtask engine` takes.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -260,6 +223,9 @@ pub(crate) fn run_engine(arguments: &Arguments) -> Result<()> {
     let Some(mut engine) = Engine::obtain()? else {
         bail!("this machine lacks {NEEDED}");
     };
+    if engine.own_socket().is_some() && engine.daemon.is_none() {
+        say("another command has started this engine: it ends with that one");
+    }
     if let [program, rest @ ..] = &arguments.command[..] {
         let mut command = Command::new(program);
         command.args(rest).env("DOCKER_HOST", engine.host());
@@ -267,4 +233,35 @@ pub(crate) fn run_engine(arguments: &Arguments) -> Result<()> {
     }
     say(format!("export DOCKER_HOST={}", engine.host()));
     engine.wait()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_command_at_a_time_has_the_engine() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = lock(folder.path()).unwrap();
+        let second = File::open(folder.path().join("lock")).unwrap();
+        assert!(matches!(second.try_lock(), Err(TryLockError::WouldBlock)));
+        drop(first);
+        second.try_lock().unwrap();
+    }
+
+    #[test]
+    fn an_engine_that_answers_nothing_is_not_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("docker.sock");
+        let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        let silent = std::thread::spawn(move || listener.accept().map(drop));
+        // It would print what it is asked, as if that were the version.
+        let client = Path::new("echo");
+        assert_eq!(
+            version(client, &format!("unix://{}", socket.display())),
+            None
+        );
+        silent.join().unwrap().unwrap();
+        assert!(version(client, "tcp://127.0.0.1:1").is_some());
+    }
 }

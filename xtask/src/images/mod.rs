@@ -12,11 +12,14 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::engine::{Engine, NEEDED};
+use crate::engine::{self, Engine, NEEDED};
 use crate::process::{output, run, say};
 use crate::workspace::root;
 use pull::Registry;
 use stand_in::Recipe;
+
+/// The label that says what is in a stand-in, and so that it is one.
+pub(crate) const STAND_IN: &str = "taskmaster.stand-in";
 
 /// An image that a file of ours names, and which can be another one.
 struct Base {
@@ -76,10 +79,15 @@ impl Base {
     }
 }
 
-/// The images to be used: where they differ from what the files name, as the variables that say so.
+/// Begins the line before each line of `.env` that is ours, to be brought up to date, and is followed by that line.
+const MARK: &str = "# by cargo xtask images: ";
+
+/// The images to be used, each as the variable that says so, and its name.
 pub(crate) struct Images {
-    /// Variable and name.
-    pub(crate) differing: Vec<(&'static str, String)>,
+    /// All of them.
+    pub(crate) used: Vec<(&'static str, String)>,
+    /// Those that are not what the files name.
+    differing: Vec<(&'static str, String)>,
 }
 
 /// Runs `cargo xtask images`.
@@ -87,6 +95,7 @@ pub(crate) struct Images {
 /// # Errors
 /// When there is no engine, or an image can neither be pulled nor made.
 pub(crate) fn run_images() -> Result<()> {
+    let _alone = engine::alone()?;
     let Some(engine) = Engine::obtain()? else {
         bail!("this machine lacks {NEEDED}");
     };
@@ -108,33 +117,45 @@ pub(crate) fn run_images() -> Result<()> {
 /// When one can neither be pulled nor made.
 pub(crate) fn ensure_all(engine: &Engine) -> Result<Images> {
     let mut registry = Registry::new(engine);
-    let mut differing = Vec::new();
+    let (mut used, mut differing) = (Vec::new(), Vec::new());
     for base in &BASES {
         let official = base.official()?;
-        let name = base.recipe.name(&official)?;
-        if has_real(engine, &official) {
-            continue;
-        }
-        let hash = base.recipe.hash(engine)?;
-        if label(engine, &name, stand_in::HASH).as_deref() != Some(&hash) {
-            if registry.pull(&official)? {
-                continue;
-            }
-            base.recipe.make(engine, &name, &hash)?;
-        }
-        let contents = label(engine, &name, stand_in::CONTENTS).unwrap_or_default();
-        println!("!!! {name} is a STAND-IN for the official {official}: {contents} !!!");
+        let name = ensure_one(engine, base.recipe, &official, &mut registry)?;
         if name != official {
-            differing.push((base.variable, name));
+            differing.push((base.variable, name.clone()));
         }
+        used.push((base.variable, name));
     }
-    Ok(Images { differing })
+    Ok(Images { used, differing })
+}
+
+/// The image, or its stand-in: which of them is there now.
+fn ensure_one(
+    engine: &Engine,
+    recipe: Recipe,
+    official: &str,
+    registry: &mut Registry<'_>,
+) -> Result<String> {
+    if has_real(engine, official) {
+        return Ok(official.to_owned());
+    }
+    let name = recipe.name(official)?;
+    let hash = recipe.hash(engine)?;
+    if label(engine, &name, stand_in::HASH).as_deref() != Some(&hash) {
+        if registry.pull(official)? {
+            return Ok(official.to_owned());
+        }
+        recipe.make(engine, &name, &hash)?;
+    }
+    let contents = label(engine, &name, STAND_IN).unwrap_or_default();
+    println!("!!! {name} is a STAND-IN for the official {official}: {contents} !!!");
+    Ok(name)
 }
 
 /// Whether the engine has the image, and it is no stand-in.
 fn has_real(engine: &Engine, name: &str) -> bool {
     let found = output(&mut engine.docker(["image", "inspect", "--format", "found", name]));
-    found.is_ok() && label(engine, name, stand_in::CONTENTS).is_none()
+    found.is_ok() && label(engine, name, STAND_IN).is_none()
 }
 
 /// A label of an image.
@@ -148,37 +169,56 @@ fn label(engine: &Engine, image: &str, label: &str) -> Option<String> {
 
 /// Tells Compose what is not as `docker-compose.yml` says, unless somebody has told it something else.
 fn write_env(settings: &[(&str, String)]) -> Result<()> {
-    if settings.is_empty() {
-        return Ok(());
-    }
     let file = root().join(".env");
     if !file.exists() {
+        if settings.is_empty() {
+            return Ok(());
+        }
         run(Command::new("sh").arg("deploy/env.sh").current_dir(root()))?;
     }
     let text = fs::read_to_string(&file)?;
-    let with = with_settings(&text, settings);
+    let (with, others) = with_settings(&text, settings);
+    for [line, ours] in others {
+        println!("!!! .env says {line}, and is left so; here it would be {ours} !!!");
+    }
     if with != text {
         ensure!(file.is_file(), "{} is no file", file.display());
         // Kept as it is, with its mode.
         fs::write(&file, with)?;
-        say("what differs from docker-compose.yml is in .env");
+        say(".env is brought up to date: it says what differs from docker-compose.yml");
     }
     Ok(())
 }
 
-/// The lines of an `.env` with these variables, where it has none of them.
-fn with_settings(env: &str, settings: &[(&str, String)]) -> String {
-    let mut with = env.to_owned();
-    for (variable, value) in settings {
-        let start = format!("{variable}=");
-        if !env.lines().any(|line| line.starts_with(&start)) {
-            if !with.is_empty() && !with.ends_with('\n') {
-                with.push('\n');
-            }
-            with.push_str(&format!("{start}{value}\n"));
+/// An `.env` with these variables in place of those that were ours, where nobody else's line has them; and which lines of
+/// others say something else, each with what ours would be.
+fn with_settings(env: &str, settings: &[(&str, String)]) -> (String, Vec<[String; 2]>) {
+    let mut theirs: Vec<&str> = Vec::new();
+    let mut lines = env.split_inclusive('\n').peekable();
+    while let Some(line) = lines.next() {
+        match line.trim_end().strip_prefix(MARK) {
+            // One that somebody has changed is theirs.
+            Some(ours) => drop(lines.next_if(|line| line.trim_end() == ours)),
+            None => theirs.push(line),
         }
     }
-    with
+    let (mut with, mut others) = (theirs.concat(), Vec::new());
+    for (variable, value) in settings {
+        let start = format!("{variable}=");
+        let ours = format!("{start}{value}");
+        // The last one counts.
+        match theirs.iter().rfind(|line| line.starts_with(&start)) {
+            Some(line) if line.trim_end() == ours => {}
+            Some(line) => others.push([line.trim_end().to_owned(), ours]),
+            None => {
+                if !with.is_empty() && !with.ends_with('\n') {
+                    with.push('\n');
+                }
+                with.push_str(&format!("{MARK}{ours}\n{ours}\n"));
+            }
+        }
+    }
+    (with, others)
 }
 
 #[cfg(test)]
@@ -201,19 +241,48 @@ mod tests {
     #[test]
     fn compose_passes_on_whatever_can_differ() {
         let compose = fs::read_to_string(root().join("docker-compose.yml")).unwrap();
-        let rust = BASES.iter().find(|base| base.recipe == Recipe::Rust);
-        let default = rust.unwrap().official().unwrap();
-        assert!(compose.contains(&format!("RUST_IMAGE: ${{RUST_IMAGE:-{default}}}")));
+        for base in &BASES {
+            let (variable, official) = (base.variable, base.official().unwrap());
+            if base.file == "docker-compose.yml" {
+                continue;
+            }
+            // The compiler's version is the machine's, the others are as the recipe says.
+            if base.recipe == Recipe::Rust || base.recipe.name(&official).unwrap() != official {
+                let passed_on = format!("{variable}: ${{{variable}:-{official}}}");
+                assert!(compose.contains(&passed_on), "{passed_on}");
+            }
+        }
+    }
+
+    fn settings<const N: usize>(of: [[&'static str; 2]; N]) -> [(&'static str, String); N] {
+        of.map(|[variable, value]| (variable, value.to_owned()))
     }
 
     #[test]
     fn what_somebody_has_written_into_env_stays() {
-        let settings = [("A_IMAGE", "a:1".to_owned()), ("B_IMAGE", "b:2".to_owned())];
+        let settings = settings([["A_IMAGE", "a:1"], ["B_IMAGE", "b:2"]]);
+        let (with, others) = with_settings("#A_IMAGE=a:9\nB_IMAGE=mine", &settings);
         assert_eq!(
-            with_settings("#A_IMAGE=a:9\nB_IMAGE=mine", &settings),
-            "#A_IMAGE=a:9\nB_IMAGE=mine\nA_IMAGE=a:1\n"
+            with,
+            format!("#A_IMAGE=a:9\nB_IMAGE=mine\n{MARK}A_IMAGE=a:1\nA_IMAGE=a:1\n")
         );
-        let once = with_settings("", &settings);
-        assert_eq!(with_settings(&once, &settings), once);
+        assert_eq!(others, [["B_IMAGE=mine", "B_IMAGE=b:2"]]);
+
+        let changed = with.replace("\nA_IMAGE=a:1", "\nA_IMAGE=a:8");
+        let (with, others) = with_settings(&changed, &settings);
+        assert_eq!(with, "#A_IMAGE=a:9\nB_IMAGE=mine\nA_IMAGE=a:8\n");
+        assert_eq!(others[0], ["A_IMAGE=a:8", "A_IMAGE=a:1"]);
+    }
+
+    #[test]
+    fn what_we_have_written_into_env_is_brought_up_to_date() {
+        let old = settings([["A_IMAGE", "a:1"], ["B_IMAGE", "b:2"]]);
+        let (once, _) = with_settings("MINE=1\n", &old);
+        assert_eq!(with_settings(&once, &old), (once.clone(), vec![]));
+
+        let (with, others) = with_settings(&once, &settings([["A_IMAGE", "a:2"]]));
+        assert_eq!(with, format!("MINE=1\n{MARK}A_IMAGE=a:2\nA_IMAGE=a:2\n"));
+        assert_eq!(others, [[""; 2]; 0]);
+        assert_eq!(with_settings(&with, &[]), ("MINE=1\n".to_owned(), vec![]));
     }
 }

@@ -14,8 +14,6 @@ use crate::process::{find, output, run, say};
 use crate::setup::wheel;
 use crate::workspace::root;
 
-/// The label that says what is in a stand-in, and so that it is one.
-pub(super) const CONTENTS: &str = "taskmaster.stand-in";
 /// The label that says what it was made from.
 pub(super) const HASH: &str = "taskmaster.stand-in.hash";
 

@@ -135,9 +135,13 @@ fn line(name: &str, took: Duration, tally: Tally) -> String {
 
 /// What becomes of a part whose tool the machine lacks: loudly skipped on a contributor's machine, a failure in CI.
 fn lacking(what: &str) -> Result<Tally> {
-    if std::env::var("CI").is_ok_and(|ci| ci == "true") {
+    if is_ci() {
         bail!("this machine lacks {what}");
     }
     println!("!!! SKIPPED: this machine lacks {what} !!!");
     Ok(Tally::SKIPPED)
+}
+
+fn is_ci() -> bool {
+    std::env::var("CI").is_ok_and(|ci| ci == "true")
 }
