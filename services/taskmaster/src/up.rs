@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::bail;
+use clap::builder::FalseyValueParser;
 use secrecy::SecretString;
 use taskmaster_api::{AUTOSCALE_INTERVAL, AllowedHost};
 use taskmaster_fleet::{MAX_WORKERS, MIN_WORKERS};
@@ -34,7 +35,7 @@ pub(crate) struct Args {
         value_parser = clap::value_parser!(u32).range(1..=10_000))]
     slots: u32,
     /// Simulate every task instead of running it: a demonstration of the life cycle
-    #[arg(long, env = "TASKMASTER_SIMULATE")]
+    #[arg(long, env = "TASKMASTER_SIMULATE", value_parser = FalseyValueParser::new())]
     simulate: bool,
     /// Where everything is kept [default: /var/lib/taskmaster for root, else ~/.local/share/taskmaster]
     #[arg(long, env = "TASKMASTER_DATA_DIR", value_name = "DIR")]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use clap::builder::FalseyValueParser;
 use taskmaster_broker::BrokerConfig;
 use taskmaster_core::{SimulateOptions, WorkerName};
 use taskmaster_store::StoreConfig;
@@ -64,7 +65,8 @@ pub struct WorkerConfig {
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub struct SimulateConfig {
     /// Simulate every task instead of running it: a demonstration of the life cycle
-    #[arg(long, env = "TASKMASTER_SIMULATE")]
+    // In the environment also 1, 0, or nothing.
+    #[arg(long, env = "TASKMASTER_SIMULATE", value_parser = FalseyValueParser::new())]
     pub simulate: bool,
     /// With --simulate: milliseconds between assignment and start
     #[arg(

@@ -1,4 +1,4 @@
-//! `deploy/env.sh`, which makes the passwords that `docker-compose.yml` takes from `.env`.
+//! `deploy/env.sh`, which makes the passwords that `docker-compose.yml` takes from `.env`, and what can be set there.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -6,6 +6,10 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use anyhow::{Context, Result};
+use serde_json::json;
+use taskmaster_testkit::{Process, Stack};
+
+use crate::TASKMASTER;
 
 const CHECKOUT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
@@ -74,4 +78,57 @@ fn what_is_there_is_left_as_it_is() -> Result<()> {
     assert!(String::from_utf8_lossy(&output.stderr).contains("left as it is"));
     assert_eq!(fs::read_to_string(file)?, "POSTGRES_PASSWORD=\n");
     Ok(())
+}
+
+/// What is said by a command that takes all of the example's values, these ones over them, and no address.
+fn said(arguments: &[&str], variables: &[(&str, &str)]) -> Result<String> {
+    let example = fs::read_to_string(Path::new(CHECKOUT).join(".env.example"))?;
+    let set = example
+        .lines()
+        .filter_map(|line| line.strip_prefix("#TASKMASTER_")?.split_once('='))
+        .map(|(name, value)| (format!("TASKMASTER_{name}"), value));
+    let mut command = Command::new(TASKMASTER);
+    command.args(arguments).envs(set).envs(variables.to_vec());
+    command.env_remove("DATABASE_URL").env_remove("AMQP_URL");
+    Ok(String::from_utf8(command.output()?.stderr)?)
+}
+
+#[test]
+fn the_services_take_what_the_example_has() -> Result<()> {
+    for simulate in ["0", "1", "", "true", "false"] {
+        for service in ["worker", "api", "coordinator"] {
+            let said = said(&[service], &[("TASKMASTER_SIMULATE", simulate)])?;
+            // An address is looked for after each value has been read.
+            let expected = "the following required arguments were not provided";
+            assert!(said.contains(expected), "{service} {simulate:?}: {said}");
+        }
+        let up = ["up", "--data-dir", "/dev/null/nowhere"];
+        let said = said(&up, &[("TASKMASTER_SIMULATE", simulate)])?;
+        assert!(
+            said.starts_with("error: ") && said.contains("/dev/null"),
+            "up {simulate:?}: {said}"
+        );
+    }
+    let said = said(&["worker"], &[("TASKMASTER_SLOTS", "many")])?;
+    assert!(said.contains("invalid value 'many'"), "{said}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_worker_is_told_to_simulate_by_the_number_one() -> Result<()> {
+    Stack::run(TASKMASTER, async |stack| {
+        let mut command = stack.command(&[
+            "worker",
+            "--simulate-wait-ms",
+            "0",
+            "--simulate-run-ms",
+            "0",
+        ]);
+        command.env("TASKMASTER_SIMULATE", "1");
+        let _worker = Process::spawn(command, &stack.folder().join("worker.log"))?;
+        let id = stack.api().submit(&json!({"command": "exit 3"})).await?;
+        stack.api().wait(&id, "completed").await?;
+        Ok(())
+    })
+    .await
 }
