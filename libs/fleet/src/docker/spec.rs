@@ -2,7 +2,8 @@
 //!
 //! Compose finds its containers by labels and recreates those whose `config-hash` is not the one it computes. No hash is
 //! computed here: a new container has its template's, with everything that the hash is of, so that it is exactly as old
-//! or as new as the template itself. Works on the engine's own JSON, because a model of it drops what it does not know.
+//! or as new as the template itself. Works on JSON and knows of little in it: what it does not know is copied. (The proxy gives
+//! it the engine's own; where there is none, bollard's model has dropped what bollard does not know.)
 
 use serde_json::{Map, Value, json};
 
@@ -76,6 +77,17 @@ pub fn like(template: &Value, image: &str, number: u32) -> Result<Made, NotATemp
     if let Some(binds) = host_config.get_mut("Binds").and_then(Value::as_array_mut) {
         binds.retain(|bind| !bind.as_str().is_some_and(is_anonymous));
     }
+    if let Some(mounts) = host_config.get_mut("Mounts").and_then(Value::as_array_mut) {
+        for mount in mounts.iter_mut().filter_map(Value::as_object_mut) {
+            let source = mount.get("Source").and_then(Value::as_str);
+            // Without it the engine makes a new one.
+            if mount.get("Type").is_some_and(|kind| kind == "volume")
+                && source.is_some_and(is_anonymous)
+            {
+                mount.remove("Source");
+            }
+        }
+    }
     let mode = host_config.get("NetworkMode").and_then(Value::as_str);
     let mode = mode.unwrap_or("default").to_owned();
     body.insert("HostConfig".into(), host_config.into());
@@ -133,7 +145,7 @@ fn endpoint_like(endpoint: &Value, short: &str, old_name: &str, name: &str) -> V
     if let Some(aliases) = aliases {
         like.insert("Aliases".into(), json!(aliases));
     }
-    for field in ["Links", "DriverOpts"] {
+    for field in ["Links", "DriverOpts", "GwPriority"] {
         if !endpoint[field].is_null() {
             like.insert(field.into(), endpoint[field].clone());
         }
@@ -141,8 +153,8 @@ fn endpoint_like(endpoint: &Value, short: &str, old_name: &str, name: &str) -> V
     like.into()
 }
 
-/// 1.29 hands an anonymous volume on to the container that takes another's place by its 64-digit name; two containers
-/// must not share it.
+/// Compose hands an anonymous volume on to the container that takes another's place by its 64-digit name, 1.29 as a bind
+/// and later ones as a mount; two containers must not share it.
 fn is_anonymous(bind: &str) -> bool {
     let source = bind.split(':').next().unwrap_or_default();
     source.len() == 64 && source.bytes().all(|byte| byte.is_ascii_hexdigit())
@@ -184,6 +196,11 @@ mod tests {
             "HostConfig": {
                 "NetworkMode": "proj_workers",
                 "Binds": [format!("{}:/data:rw", "ab".repeat(32)), "/etc/certs:/certs:ro"],
+                "Mounts": [
+                    {"Type": "volume", "Source": "cd".repeat(32), "Target": "/scratch", "VolumeOptions": {}},
+                    {"Type": "volume", "Source": "proj_cache", "Target": "/cache"},
+                    {"Type": "bind", "Source": "/srv", "Target": "/srv"},
+                ],
                 "Memory": 536_870_912,
                 "RestartPolicy": {"Name": "unless-stopped", "MaximumRetryCount": 0},
             },
@@ -193,7 +210,7 @@ mod tests {
                     "IPAMConfig": {}, "Links": null, "DriverOpts": null,
                     "NetworkID": "n1", "EndpointID": "e1", "IPAddress": "172.18.0.5", "MacAddress": "02:42",
                 },
-                "proj_extra": {"Aliases": ["w"], "DriverOpts": {"a": "b"}, "IPAddress": "172.19.0.5"},
+                "proj_extra": {"Aliases": ["w"], "DriverOpts": {"a": "b"}, "GwPriority": 7, "IPAddress": "172.19.0.5"},
             }},
         })
     }
@@ -216,6 +233,11 @@ mod tests {
             "HostConfig": {
                 "NetworkMode": "proj_workers",
                 "Binds": ["/etc/certs:/certs:ro"],
+                "Mounts": [
+                    {"Type": "volume", "Target": "/scratch", "VolumeOptions": {}},
+                    {"Type": "volume", "Source": "proj_cache", "Target": "/cache"},
+                    {"Type": "bind", "Source": "/srv", "Target": "/srv"},
+                ],
                 "Memory": 536_870_912,
                 "RestartPolicy": {"Name": "unless-stopped", "MaximumRetryCount": 0},
             },
@@ -224,7 +246,7 @@ mod tests {
             }},
         });
         assert_eq!(made.body, expected);
-        let extra = json!({"Aliases": ["w"], "DriverOpts": {"a": "b"}});
+        let extra = json!({"Aliases": ["w"], "DriverOpts": {"a": "b"}, "GwPriority": 7});
         assert_eq!(made.connect, [("proj_extra".to_owned(), extra)]);
     }
 
