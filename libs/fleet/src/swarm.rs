@@ -9,20 +9,24 @@ use std::time::Duration;
 
 use bollard::models::{Node, Task};
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::steps::{tell, tell_failure};
 use crate::{FleetError, FleetNode, FleetWorker, FleetWorkerState, ScaleOutcome, StepKind, Steps};
+use change::Change;
 use manager::{Manager, SwarmError};
 use task::{has_ended, host, is_wanted, name, placed, state};
 
+mod change;
 mod manager;
 mod task;
 
 /// How often Swarm is asked what has become of its tasks: it has no events for them.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How long Swarm gets to make tasks of a new number.
-const TASKS_WITHIN: Duration = Duration::from_secs(10);
+/// How long Swarm gets to start the tasks of a new number: a machine may have to pull the image first.
+const STARTED_WITHIN: Duration = Duration::from_secs(30);
+/// How often it is asked in that time.
+const POLL: Duration = Duration::from_millis(100);
 /// How often a change is tried on a service that others change at the same time.
 const TRIES: u32 = 5;
 
@@ -45,27 +49,12 @@ pub struct SwarmFleet {
 }
 
 impl SwarmFleet {
-    /// A fleet whose engine may be away; asked for in a tokio runtime, in which it watches the tasks.
+    /// A fleet whose engine may be away.
     pub fn new(config: SwarmFleetConfig) -> Self {
-        let fleet = Self {
+        Self {
             manager: Arc::new(Manager::new(config)),
             workers: Arc::default(),
-        };
-        let manager = Arc::clone(&fleet.manager);
-        let workers = Arc::downgrade(&fleet.workers);
-        tokio::spawn(async move {
-            while let Some(sender) = workers.upgrade() {
-                // Only if somebody looks.
-                if sender.receiver_count() > 0
-                    && let Ok(seen) = members(&manager).await
-                {
-                    publish(&sender, &seen);
-                }
-                drop(sender);
-                sleep(PAUSE).await;
-            }
-        });
-        fleet
+        }
     }
 
     /// How many replicas the service is to have.
@@ -81,7 +70,7 @@ impl SwarmFleet {
         Ok(seen)
     }
 
-    /// The workers as they change; as they were last seen while the engine is away.
+    /// The workers as they were last seen, and whenever they are looked at.
     pub(crate) fn changes(&self) -> watch::Receiver<Vec<FleetWorker>> {
         self.workers.subscribe()
     }
@@ -105,33 +94,29 @@ impl SwarmFleet {
         count: u32,
         steps: &Steps,
     ) -> Result<ScaleOutcome, FleetError> {
-        let before = self.manager.tasks().await?;
-        let before: HashSet<&str> = ids(&before).collect();
+        let service = self.manager.service().await?.name().to_owned();
+        let mut change = Change::from(service, &self.manager.tasks().await?);
         self.set_replicas(count).await?;
-        let after = self.settled(count).await?;
-        let service = self.manager.service().await?;
-        let mut outcome = ScaleOutcome::default();
-        let mut going = HashSet::new();
-        for task in &after {
-            let Some(id) = task.id.as_deref() else {
-                continue;
+        // From here on something was changed: what goes wrong is part of what came of it.
+        let deadline = Instant::now() + STARTED_WITHIN;
+        let away = loop {
+            let error = match self.manager.tasks().await {
+                Ok(tasks) if change.see(&tasks, count, steps) => break None,
+                Ok(_) => None,
+                Err(error) => Some(error.to_string()),
             };
-            let name = name(service.name(), task);
-            if is_wanted(task) && !before.contains(id) {
-                tell(steps, &name, StepKind::Started);
-                outcome.started.push(name);
-            } else if !is_wanted(task) && !has_ended(task) {
-                tell(steps, &name, StepKind::Draining);
-                outcome.draining.push(name);
-                going.insert(id.to_owned());
+            if Instant::now() >= deadline {
+                break error;
             }
-        }
+            sleep(POLL).await;
+        };
+        let going = change.going();
         if !going.is_empty() {
             let manager = Arc::clone(&self.manager);
-            let service = service.name().to_owned();
+            let service = change.service().to_owned();
             tokio::spawn(see_off(manager, service, going, steps.clone()));
         }
-        Ok(outcome)
+        Ok(change.end(away, steps))
     }
 
     /// Nobody can be told to go by name: Swarm would start another in its place.
@@ -165,25 +150,7 @@ impl SwarmFleet {
             }
         }
     }
-
-    /// The tasks, once as many are to run as there should be, or Swarm has had its time.
-    async fn settled(&self, count: u32) -> Result<Vec<Task>, SwarmError> {
-        let wanted = usize::try_from(count).unwrap_or(usize::MAX);
-        let mut left = TASKS_WITHIN.as_millis() / POLL.as_millis();
-        loop {
-            let tasks = self.manager.tasks().await?;
-            let running = tasks.iter().filter(|task| is_wanted(task)).count();
-            if running == wanted || left == 0 {
-                return Ok(tasks);
-            }
-            left -= 1;
-            sleep(POLL).await;
-        }
-    }
 }
-
-/// While a change of ours is carried out.
-const POLL: Duration = Duration::from_millis(100);
 
 /// Tells of the end of those that go.
 async fn see_off(manager: Arc<Manager>, service: String, mut going: HashSet<String>, steps: Steps) {
@@ -241,10 +208,6 @@ fn publish(sender: &watch::Sender<Vec<FleetWorker>>, seen: &[FleetWorker]) {
         last.extend_from_slice(seen);
         changed
     });
-}
-
-fn ids(tasks: &[Task]) -> impl Iterator<Item = &str> {
-    tasks.iter().filter_map(|task| task.id.as_deref())
 }
 
 impl From<SwarmError> for FleetError {

@@ -4,6 +4,7 @@
 //! what bollard's model does not know (it loses the health check) would be gone, for which Swarm replaces every task.
 
 use std::collections::HashMap;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use bollard::Docker;
@@ -39,6 +40,8 @@ pub(super) enum SwarmError {
 #[derive(Debug)]
 pub(super) struct Manager {
     config: SwarmFleetConfig,
+    /// And what comes before the path.
+    client: OnceLock<(Client, String)>,
 }
 
 /// The workers' service.
@@ -69,7 +72,8 @@ impl Service {
 
 impl Manager {
     pub(super) fn new(config: SwarmFleetConfig) -> Self {
-        Self { config }
+        let client = OnceLock::new();
+        Self { config, client }
     }
 
     /// The workers' service, as it is now.
@@ -164,14 +168,20 @@ impl Manager {
 
     /// A client, and what comes before the path.
     fn client(&self) -> Result<(Client, String), SwarmError> {
+        if let Some(made) = self.client.get() {
+            return Ok(made.clone());
+        }
         let host = &self.config.host;
-        let client = Client::builder().timeout(PATIENCE);
+        // An engine that was restarted knows of no connection that was kept.
+        let client = Client::builder()
+            .timeout(PATIENCE)
+            .pool_max_idle_per_host(0);
         let (client, base) = match host.strip_prefix("unix://") {
             Some(path) => (client.unix_socket(path), "http://docker".to_owned()),
             None => (client, host.replacen("tcp://", "http://", 1)),
         };
         let client = client.no_proxy().build().map_err(away)?;
-        Ok((client, base))
+        Ok(self.client.get_or_init(|| (client, base)).clone())
     }
 }
 

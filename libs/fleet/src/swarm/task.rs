@@ -28,18 +28,28 @@ pub(super) fn has_ended(task: &Task) -> bool {
     )
 }
 
+/// Whether there is a process of it.
+pub(super) fn is_running(task: &Task) -> bool {
+    let state = task.status.as_ref().and_then(|status| status.state);
+    state == Some(TaskState::RUNNING)
+}
+
 /// What it is doing.
 pub(super) fn state(task: &Task) -> FleetWorkerState {
     if !is_wanted(task) {
         return FleetWorkerState::Draining;
     }
-    let state = task.status.as_ref().and_then(|status| status.state);
-    FleetWorkerState::of_wanted(has_ended(task), state == Some(TaskState::RUNNING))
+    FleetWorkerState::of_wanted(has_ended(task), is_running(task))
 }
 
 /// As `docker service ps` shows it: the service and the slot.
 pub(super) fn name(service: &str, task: &Task) -> String {
-    format!("{service}.{}", task.slot.unwrap_or_default())
+    in_slot(service, task.slot.unwrap_or_default())
+}
+
+/// The name of whatever task is in the slot.
+pub(super) fn in_slot(service: &str, slot: i64) -> String {
+    format!("{service}.{slot}")
 }
 
 /// The host name inside its container, by which the worker signs on: the first 12 digits of the container's id.
