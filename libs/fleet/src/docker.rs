@@ -11,23 +11,28 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures_util::{StreamExt, stream};
 use tokio::sync::{OnceCell, watch};
 
-use crate::scaling::pick_to_drain;
-use crate::steps::{tell, tell_failure};
+use crate::scaling::{Candidate, Workload, pick_to_drain};
+use crate::steps::tell;
 use crate::{FleetError, FleetWorker, ScaleFailure, ScaleOutcome, StepKind, Steps};
-use container::{Container, next_number, template};
+use container::{Container, Life, are_of_one_project, next_number, template};
 use engine::{Engine, EngineError};
+use leaving::Leaving;
 use maker::Maker;
-use order::{Order, again_while_away, stop};
+use order::Order;
 
 mod container;
 mod engine;
+mod leaving;
 mod maker;
 mod order;
 mod own;
 pub mod spec;
-mod watcher;
 
 pub use own::own_container;
+
+/// What whoever runs us can do about it.
+const SET_PROJECT: &str = "which Compose project has the workers? Set --compose-project (TASKMASTER_COMPOSE_PROJECT): only \
+                           within a container of that project it is known without";
 
 /// How many containers are made or started at once.
 const AT_ONCE: usize = 16;
@@ -55,23 +60,21 @@ struct Inner {
     /// Known since the engine answered for the first time.
     engine: OnceCell<Engine>,
     /// By id: those that we told to go.
-    leaving: Mutex<HashSet<String>>,
+    leaving: Mutex<HashMap<String, Leaving>>,
     workers: watch::Sender<Vec<FleetWorker>>,
     /// Held while the last container is told from one that may be removed.
     removing: tokio::sync::Mutex<()>,
 }
 
 impl DockerFleet {
-    /// A fleet whose engine may be away; asked for in a tokio runtime, in which it watches the engine.
+    /// A fleet whose engine may be away.
     ///
     /// # Errors
     ///
     /// [`FleetError::Refused`] when no project is named and we are not in a container.
     pub fn new(config: DockerFleetConfig) -> Result<Self, FleetError> {
         if config.project.is_none() && own_container().is_none() {
-            let advice = "which Compose project has the workers? Set --compose-project (TASKMASTER_COMPOSE_PROJECT): \
-                          only within a container of that project it is known without";
-            return Err(FleetError::Refused(advice.into()));
+            return Err(FleetError::Refused(SET_PROJECT.into()));
         }
         let inner = Arc::new(Inner {
             config,
@@ -80,7 +83,6 @@ impl DockerFleet {
             workers: watch::Sender::default(),
             removing: tokio::sync::Mutex::default(),
         });
-        tokio::spawn(watcher::watch(Arc::downgrade(&inner)));
         Ok(Self { inner })
     }
 
@@ -90,7 +92,17 @@ impl DockerFleet {
         Ok(self.inner.publish(&containers))
     }
 
-    /// The workers as they change; as they were last seen while the engine is away.
+    /// How many are there and stay. There is no number but what the engine has: Compose changes it as well.
+    pub(crate) async fn desired(&self, draining: &HashSet<String>) -> Result<u32, FleetError> {
+        let stays = |worker: &&FleetWorker| {
+            let drains = worker.host.as_ref().is_some_and(|it| draining.contains(it));
+            worker.state.is_wanted() && !drains
+        };
+        let workers = self.workers().await?;
+        Ok(u32::try_from(workers.iter().filter(stays).count()).unwrap_or(u32::MAX))
+    }
+
+    /// The workers as they were last seen, and whenever they are looked at.
     pub(crate) fn changes(&self) -> watch::Receiver<Vec<FleetWorker>> {
         self.inner.workers.subscribe()
     }
@@ -99,25 +111,24 @@ impl DockerFleet {
     pub(crate) async fn scale(
         &self,
         count: u32,
-        loads: &HashMap<String, u32>,
+        workload: &Workload,
         steps: &Steps,
     ) -> Result<ScaleOutcome, FleetError> {
+        // Before the list: one that is seen off meanwhile is listed as it was before its end, and removed now.
+        let told: HashSet<String> = self.inner.leaving().keys().cloned().collect();
         let containers = self.inner.list().await?;
-        let staying: Vec<&Container> = {
-            let leaving = self.inner.leaving();
-            let stays =
-                |container: &&Container| container.lives() && !leaving.contains(&container.id);
-            containers.iter().filter(stays).collect()
+        let leaves = |container: &Container| {
+            told.contains(&container.id) || workload.draining.contains(container.host())
         };
+        let stays = |container: &&Container| container.lives() && !leaves(container);
+        let staying: Vec<&Container> = containers.iter().filter(stays).collect();
         let wanted = usize::try_from(count).unwrap_or(usize::MAX);
-        let outcome = if staying.len() > wanted {
-            self.shrink(&staying, staying.len() - wanted, loads, steps)
+        if staying.len() > wanted {
+            Ok(self.shrink(&staying, staying.len() - wanted, &workload.loads, steps))
         } else {
             let missing = wanted - staying.len();
-            self.grow(&containers, missing, steps).await?
-        };
-        self.inner.refresh().await.ok();
-        Ok(outcome)
+            self.grow(&containers, leaves, &told, missing, steps).await
+        }
     }
 
     /// Tells `n` to go: those that have least to do.
@@ -132,14 +143,19 @@ impl DockerFleet {
             let load = loads.get(&container.name);
             load.or_else(|| loads.get(container.host())).copied()
         };
-        let candidates: Vec<(String, u32)> = staying
+        let candidates: Vec<Candidate> = staying
             .iter()
-            .map(|container| (container.name.clone(), load(container).unwrap_or_default()))
+            .map(|container| Candidate {
+                name: container.name.clone(),
+                load: load(container).unwrap_or_default(),
+                is_well: container.life == Life::Running,
+            })
             .collect();
         let draining = pick_to_drain(&candidates, n);
         for container in staying {
             if draining.contains(&container.name) {
-                self.send_off(container, Order::Drain, steps);
+                tell(steps, &container.name, StepKind::Draining);
+                self.send_off(container, Order::Drain, false, steps);
             }
         }
         ScaleOutcome {
@@ -152,19 +168,20 @@ impl DockerFleet {
     async fn grow(
         &self,
         containers: &[Container],
+        leaves: impl Fn(&Container) -> bool,
+        told: &HashSet<String>,
         missing: usize,
         steps: &Steps,
     ) -> Result<ScaleOutcome, FleetError> {
         if missing == 0 {
             return Ok(ScaleOutcome::default());
         }
-        let template = template(containers).ok_or(FleetError::NoTemplate)?;
+        let template = template(containers, |one| !leaves(one)).ok_or(FleetError::NoTemplate)?;
         let engine = self.inner.engine().await?;
         let inspection = engine.inspect(&template.id).await?;
         let startable: Vec<(String, String)> = {
-            let leaving = self.inner.leaving();
             let fits = |container: &&Container| {
-                container.can_start_like(template) && !leaving.contains(&container.id)
+                container.can_start_like(template) && !told.contains(&container.id)
             };
             let startable = containers.iter().filter(fits).take(missing);
             let named = startable.map(|container| (container.name.clone(), container.id.clone()));
@@ -203,6 +220,12 @@ impl DockerFleet {
                 Err(failure) => outcome.failed.push(failure),
             }
         }
+        // That nothing worked because the engine went away is no matter of the containers.
+        if outcome.started.is_empty()
+            && let Err(EngineError::Away) = engine.list().await
+        {
+            return Err(FleetError::EngineAway);
+        }
         outcome
             .started
             .sort_by_key(|name| (name.len(), name.clone()));
@@ -212,90 +235,41 @@ impl DockerFleet {
     /// SIGTERM, on which a worker drains; after 10 s another one, on which it stops at once and hands back; after 5 s more
     /// SIGKILL.
     pub(crate) async fn kill(&self, name: &str, steps: &Steps) -> Result<(), FleetError> {
-        self.send_off_by_name(name, Order::Kill, steps).await
+        self.send_off_by_name(name, Order::Kill, &HashSet::new(), steps)
+            .await
     }
 
     /// SIGTERM, and the time that the service's `stop_grace_period` gives.
-    pub(crate) async fn drain(&self, name: &str, steps: &Steps) -> Result<(), FleetError> {
-        self.send_off_by_name(name, Order::Drain, steps).await
-    }
-
-    /// Sees off those that were told to go by a program that has ended since.
-    pub(crate) async fn resume(&self, names: &[String], steps: &Steps) -> Result<(), FleetError> {
-        let containers = self.inner.list().await?;
-        for name in names {
-            match containers.iter().find(|container| container.is(name)) {
-                Some(container) => self.send_off(container, Order::Drain, steps),
-                None => tell(steps, name, StepKind::Removed),
-            }
-        }
-        Ok(())
+    pub(crate) async fn drain(
+        &self,
+        name: &str,
+        draining: &HashSet<String>,
+        steps: &Steps,
+    ) -> Result<(), FleetError> {
+        self.send_off_by_name(name, Order::Drain, draining, steps)
+            .await
     }
 
     async fn send_off_by_name(
         &self,
         name: &str,
         order: Order,
+        told: &HashSet<String>,
         steps: &Steps,
     ) -> Result<(), FleetError> {
         let containers = self.inner.list().await?;
         let Some(container) = containers.iter().find(|container| container.is(name)) else {
             return Err(FleetError::UnknownWorker(name.to_owned()));
         };
-        self.send_off(container, order, steps);
-        self.inner.publish(&containers);
-        Ok(())
-    }
-
-    /// Tells a container to go and sees it off, in the background.
-    fn send_off(&self, container: &Container, order: Order, steps: &Steps) {
-        tracing::info!(container.name = %container.name, ?order, "told to go");
-        self.inner.leaving().insert(container.id.clone());
         tell(steps, &container.name, StepKind::Draining);
-        let fleet = self.clone();
-        let container = container.clone();
-        let steps = steps.clone();
-        tokio::spawn(async move {
-            if let Err(error) = fleet.see_off(&container, order, &steps).await {
-                tracing::error!(container.name = %container.name, %error, "could not be seen off");
-                tell_failure(&steps, &container.name, &error.to_string());
-            }
-            fleet.inner.leaving().remove(&container.id);
-            fleet.inner.refresh().await.ok();
-        });
-    }
-
-    async fn see_off(
-        &self,
-        container: &Container,
-        order: Order,
-        steps: &Steps,
-    ) -> Result<(), EngineError> {
-        let engine = self.inner.known_engine()?;
-        match again_while_away(|| stop(engine, container, order)).await {
-            Ok(()) => tell(steps, &container.name, StepKind::Stopped),
-            Err(EngineError::Gone) => {}
-            Err(error) => return Err(error),
-        }
-        // One at a time, or two could each take the other for the one that stays.
-        let _held = self.inner.removing.lock().await;
-        if again_while_away(|| engine.list()).await?.len() <= 1 {
-            // New workers are made like another: without any there could be none again.
-            tracing::info!(container.name = %container.name, "stopped, and kept as the model for the next one");
-            return Ok(());
-        }
-        match again_while_away(|| engine.remove(&container.id)).await {
-            // Or somebody else is removing it.
-            Ok(()) | Err(EngineError::Conflict) => {}
-            Err(error) => return Err(error),
-        }
-        tell(steps, &container.name, StepKind::Removed);
+        self.send_off(container, order, told.contains(container.host()), steps);
+        self.inner.publish(&containers);
         Ok(())
     }
 }
 
 impl Inner {
-    fn leaving(&self) -> MutexGuard<'_, HashSet<String>> {
+    fn leaving(&self) -> MutexGuard<'_, HashMap<String, Leaving>> {
         self.leaving.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -318,10 +292,9 @@ impl Inner {
         match engine.inspect(&own).await {
             Ok(inspection) => match inspection["Config"]["Labels"][spec::PROJECT].as_str() {
                 Some(project) => Ok(engine.with_project(project.to_owned())),
-                None => {
-                    tracing::error!("our own container is not Compose's: set --compose-project");
-                    Err(EngineError::Gone)
-                }
+                None => Err(EngineError::NotOurs(
+                    "the container of this program is not Compose's: set --compose-project (TASKMASTER_COMPOSE_PROJECT)",
+                )),
             },
             // An engine never forbids that: it is our proxy, which shows us our own project's workers and nothing else.
             Err(EngineError::Refused { status: 403 }) => Ok(engine),
@@ -330,21 +303,21 @@ impl Inner {
     }
 
     async fn list(&self) -> Result<Vec<Container>, EngineError> {
-        let summaries = self.engine().await?.list().await?;
+        let engine = self.engine().await?;
+        let summaries = engine.list().await?;
         let containers = summaries.into_iter().filter_map(Container::read);
         let mut containers: Vec<Container> = containers.collect();
+        if !engine.has_project() && !are_of_one_project(&containers) {
+            // Whoever forbade us to look at our own container is not our proxy.
+            return Err(EngineError::NotOurs(SET_PROJECT));
+        }
         containers.sort_by(|a, b| (a.number, &a.name).cmp(&(b.number, &b.name)));
         Ok(containers)
     }
 
-    async fn refresh(&self) -> Result<(), EngineError> {
-        self.publish(&self.list().await?);
-        Ok(())
-    }
-
     /// Tells everybody who watches.
     fn publish(&self, containers: &[Container]) -> Vec<FleetWorker> {
-        let leaving = self.leaving().clone();
+        let leaving = self.leaving();
         let workers: Vec<FleetWorker> = containers
             .iter()
             .map(|container| FleetWorker {
@@ -352,7 +325,7 @@ impl Inner {
                 host: Some(container.host().to_owned()),
                 pid: None,
                 node: None,
-                state: container.state(leaving.contains(&container.id)),
+                state: container.state(leaving.contains_key(&container.id)),
             })
             .collect();
         self.workers.send_if_modified(|last| {

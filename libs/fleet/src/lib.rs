@@ -10,14 +10,16 @@ pub mod scaling;
 mod steps;
 pub mod swarm;
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use tokio::sync::watch;
 
 pub use docker::{DockerFleet, DockerFleetConfig};
 pub use error::FleetError;
 pub use processes::{Output, ProcessFleet, ProcessFleetConfig};
+pub use scaling::Workload;
 pub use steps::{ScaleFailure, ScaleOutcome, Step, StepKind, Steps};
 pub use swarm::{SwarmFleet, SwarmFleetConfig};
 
@@ -113,6 +115,17 @@ pub enum FleetWorkerState {
     Gone,
 }
 
+/// A worker that was told to go by a program that has ended since.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToldToGo {
+    /// Its name.
+    pub name: String,
+    /// When that was, at the latest.
+    pub at: DateTime<Utc>,
+    /// Whether it was killed, not drained.
+    pub kill: bool,
+}
+
 impl FleetWorkerState {
     /// Whether it counts as a worker that there should be.
     pub fn is_wanted(self) -> bool {
@@ -131,21 +144,29 @@ impl Fleet {
         }
     }
 
-    /// How many workers there should be; `None` where nobody here decides it.
+    /// How many workers there should be, as far as this program knows; `None` where nobody here decides it.
     ///
     /// # Errors
     ///
     /// [`FleetError::EngineAway`].
     pub async fn desired(&self) -> Result<Option<u32>, FleetError> {
+        self.desired_without(&HashSet::new()).await
+    }
+
+    /// How many workers there should be; `None` where nobody here decides it. Of containers, those that are there and stay:
+    /// not those on the hosts that are `draining`, whoever has told them to.
+    ///
+    /// # Errors
+    ///
+    /// [`FleetError::EngineAway`].
+    pub async fn desired_without(
+        &self,
+        draining: &HashSet<String>,
+    ) -> Result<Option<u32>, FleetError> {
         match self {
             Self::None => Ok(None),
             Self::Processes(fleet) => Ok(Some(fleet.desired())),
-            // There is no number but what the engine has: Compose changes it as well.
-            Self::Docker(fleet) => {
-                let workers = fleet.workers().await?;
-                let wanted = workers.iter().filter(|worker| worker.state.is_wanted());
-                Ok(u32::try_from(wanted.count()).ok())
-            }
+            Self::Docker(fleet) => fleet.desired(draining).await.map(Some),
             Self::Swarm(fleet) => fleet.desired().await.map(Some),
         }
     }
@@ -176,7 +197,8 @@ impl Fleet {
         }
     }
 
-    /// The workers as they change, and as they were last seen; `None` where nobody here controls them.
+    /// The workers as they were last seen, and as they change: processes at once, others when somebody looks at them.
+    /// `None` where nobody here controls them.
     pub fn changes(&self) -> Option<watch::Receiver<Vec<FleetWorker>>> {
         match self {
             Self::None => None,
@@ -187,19 +209,19 @@ impl Fleet {
     }
 
     /// Makes the fleet this large. Of processes, new ones get the lowest free numbers; of containers, those that do not run
-    /// are started first, and new ones get the numbers that Compose would give them. Those that have least to do, by `loads`
-    /// (tasks running and assigned, by worker name or host), drain. Returns when the new ones are started: draining takes
+    /// are started first, and new ones get the numbers that Compose would give them. Those that have least to do, by
+    /// `workload`, drain, and those that drain already do not count. Returns when the new ones are started: draining takes
     /// as long as the tasks do. One scaling at a time is the caller's matter.
     ///
     /// # Errors
     ///
-    /// [`FleetError::OutOfRange`], [`FleetError::NotAvailable`], [`FleetError::Io`] when a process cannot be started; for
-    /// containers [`FleetError::EngineAway`], [`FleetError::NoTemplate`] and [`FleetError::Refused`], when nothing was
-    /// changed. Single containers that fail are in the outcome.
+    /// [`FleetError::OutOfRange`], [`FleetError::NotAvailable`], [`FleetError::ShuttingDown`]; for containers
+    /// [`FleetError::EngineAway`], [`FleetError::NoTemplate`] and [`FleetError::Refused`], when nothing was changed. Single
+    /// workers that fail are in the outcome.
     pub async fn scale(
         &self,
         count: u32,
-        loads: &HashMap<String, u32>,
+        workload: &Workload,
         steps: Steps,
     ) -> Result<ScaleOutcome, FleetError> {
         if !(MIN_WORKERS..=MAX_WORKERS).contains(&count) {
@@ -207,8 +229,8 @@ impl Fleet {
         }
         match self {
             Self::None => Err(FleetError::NotAvailable),
-            Self::Processes(fleet) => fleet.scale(count, loads, &steps).await,
-            Self::Docker(fleet) => fleet.scale(count, loads, &steps).await,
+            Self::Processes(fleet) => fleet.scale(count, workload, &steps).await,
+            Self::Docker(fleet) => fleet.scale(count, workload, &steps).await,
             Self::Swarm(fleet) => fleet.scale(count, &steps).await,
         }
     }
@@ -229,33 +251,41 @@ impl Fleet {
         }
     }
 
-    /// Drains one worker, and makes the fleet smaller by it. Returns at once: draining takes as long as the tasks do.
+    /// Drains one worker, and makes the fleet smaller by it. Returns at once: draining takes as long as the tasks do. One that
+    /// goes already goes on as it was told; its end is told here as well. So do those on the hosts that are `draining` by
+    /// somebody else's order, unless they are not gone when their time is over.
     ///
     /// # Errors
     ///
     /// As [`kill`](Self::kill).
-    pub async fn drain(&self, name: &str, steps: Steps) -> Result<(), FleetError> {
+    pub async fn drain(
+        &self,
+        name: &str,
+        draining: &HashSet<String>,
+        steps: Steps,
+    ) -> Result<(), FleetError> {
         match self {
             Self::None => Err(FleetError::NotAvailable),
             Self::Processes(fleet) => fleet.drain(name, &steps).await,
-            Self::Docker(fleet) => fleet.drain(name, &steps).await,
+            Self::Docker(fleet) => fleet.drain(name, draining, &steps).await,
             Self::Swarm(fleet) => Err(fleet.cannot_go(name).await),
         }
     }
 
-    /// Goes on with workers that a program which has ended since had told to go. Those that are gone, and names that are not
-    /// this fleet's, are told of as removed; nothing is done to them.
+    /// Goes on with workers that a program which has ended since had told to go: they get their time before they are told
+    /// again, and those that have ended are removed. Those that are gone or were started since, and names that are not this
+    /// fleet's, are told of as removed; nothing is done to them.
     ///
     /// # Errors
     ///
     /// [`FleetError::EngineAway`].
-    pub async fn resume(&self, names: &[String], steps: Steps) -> Result<(), FleetError> {
+    pub async fn resume(&self, told: &[ToldToGo], steps: Steps) -> Result<(), FleetError> {
         match self {
             // Processes end with the program that started them.
             Self::None | Self::Processes(_) => Ok(()),
-            // Swarm goes on by itself.
+            // Swarm goes on by itself. Nobody waits for that: the operation is over while its tasks may still drain.
             Self::Swarm(_) => Ok(()),
-            Self::Docker(fleet) => fleet.resume(names, &steps).await,
+            Self::Docker(fleet) => fleet.resume(told, &steps).await,
         }
     }
 
@@ -286,14 +316,14 @@ mod tests {
                 .await
                 .is_ok_and(|workers| workers.is_empty())
         );
-        let scaled = fleet.scale(3, &HashMap::new(), steps()).await;
+        let scaled = fleet.scale(3, &Workload::default(), steps()).await;
         assert!(matches!(scaled, Err(FleetError::NotAvailable)));
         let killed = fleet.kill("worker-1", steps()).await;
         assert!(matches!(killed, Err(FleetError::NotAvailable)));
-        let drained = fleet.drain("worker-1", steps()).await;
+        let drained = fleet.drain("worker-1", &HashSet::new(), steps()).await;
         assert!(matches!(drained, Err(FleetError::NotAvailable)));
         for count in [0, 51] {
-            let scaled = fleet.scale(count, &HashMap::new(), steps()).await;
+            let scaled = fleet.scale(count, &Workload::default(), steps()).await;
             assert!(matches!(scaled, Err(FleetError::OutOfRange { .. })));
         }
     }

@@ -5,7 +5,7 @@
 //! orders. Nothing ever passes through a shell, and a name is only compared with the fleet's own.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     ffi::OsString,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -16,8 +16,10 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    FleetError, FleetWorker, FleetWorkerState, MAX_WORKERS, ScaleOutcome, StepKind, Steps,
-    scaling::pick_to_drain, steps::tell,
+    FleetError, FleetWorker, FleetWorkerState, MAX_WORKERS, ScaleFailure, ScaleOutcome, StepKind,
+    Steps, Workload,
+    scaling::{Candidate, pick_to_drain},
+    steps::{tell, tell_failure},
 };
 use member::{Member, Order};
 
@@ -102,9 +104,9 @@ impl ProcessFleet {
             }),
         };
         let (steps, _) = mpsc::unbounded_channel();
-        match fleet.scale(count, &HashMap::new(), &steps).await {
-            Ok(_) => Ok(fleet),
-            Err(error) => {
+        match fleet.resize(count, &Workload::default(), &steps)? {
+            (_, None) => Ok(fleet),
+            (_, Some(error)) => {
                 fleet.shutdown().await;
                 Err(error)
             }
@@ -130,21 +132,36 @@ impl ProcessFleet {
     pub(crate) async fn scale(
         &self,
         count: u32,
-        loads: &HashMap<String, u32>,
+        workload: &Workload,
         steps: &Steps,
     ) -> Result<ScaleOutcome, FleetError> {
+        let (outcome, _) = self.resize(count, workload, steps)?;
+        Ok(outcome)
+    }
+
+    /// What was done, and why it ended with a worker that could not be started.
+    fn resize(
+        &self,
+        count: u32,
+        workload: &Workload,
+        steps: &Steps,
+    ) -> Result<(ScaleOutcome, Option<FleetError>), FleetError> {
         let mut state = self.inner.state();
         if state.closed {
             return Err(FleetError::ShuttingDown);
         }
         let mut outcome = ScaleOutcome::default();
-        let staying: Vec<(String, u32)> = state
+        let staying: Vec<Candidate> = state
             .members
             .values()
             .filter(|member| member.stays())
             .map(|member| {
-                let load = loads.get(&member.name).copied().unwrap_or_default();
-                (member.name.clone(), load)
+                let load = workload.loads.get(&member.name).copied();
+                Candidate {
+                    name: member.name.clone(),
+                    load: load.unwrap_or_default(),
+                    is_well: member.pid.is_some(),
+                }
             })
             .collect();
         let wanted = usize::try_from(count).unwrap_or(usize::MAX);
@@ -161,7 +178,8 @@ impl ProcessFleet {
         let mut failed = None;
         while state.desired < count {
             let number = (1..).find(|number| !state.members.contains_key(number));
-            match Member::start(&self.inner, number.unwrap_or(u32::MAX)) {
+            let number = number.unwrap_or(u32::MAX);
+            match Member::start(&self.inner, number) {
                 Ok(member) => {
                     outcome.started.push(member.name.clone());
                     tell(steps, &member.name, StepKind::Started);
@@ -169,13 +187,20 @@ impl ProcessFleet {
                     state.desired += 1;
                 }
                 Err(error) => {
+                    let failure = ScaleFailure {
+                        name: format!("worker-{number}"),
+                        step: StepKind::Started,
+                        reason: error.to_string(),
+                    };
+                    tell_failure(steps, &failure.name, &failure.reason);
+                    outcome.failed.push(failure);
                     failed = Some(error);
                     break;
                 }
             }
         }
         self.inner.publish(&state);
-        failed.map_or(Ok(outcome), Err)
+        Ok((outcome, failed))
     }
 
     /// Stops one worker: SIGTERM, on which it drains (one that drains already stops at once); another SIGTERM after 10 s, on

@@ -1,4 +1,4 @@
-//! What is asked of the Docker engine, by bollard: each call with a time limit, each refusal as one of four.
+//! What is asked of the Docker engine, by bollard: each call with a time limit, each refusal as one of a few.
 //!
 //! A client is made for each call, because one for a socket cannot be made while the engine is away; bollard keeps no
 //! connections anyway.
@@ -12,11 +12,11 @@ use bollard::models::{
     ContainerCreateBody, ContainerSummary, EndpointSettings, NetworkConnectRequest,
 };
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, EventsOptionsBuilder, KillContainerOptionsBuilder,
-    ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, StopContainerOptionsBuilder,
-    WaitContainerOptionsBuilder,
+    CreateContainerOptionsBuilder, KillContainerOptionsBuilder, ListContainersOptionsBuilder,
+    RemoveContainerOptionsBuilder, StopContainerOptionsBuilder, WaitContainerOptionsBuilder,
 };
-use futures_util::{Stream, StreamExt};
+use chrono::{DateTime, Utc};
+use futures_util::StreamExt;
 use serde_json::Value;
 use tokio::time::timeout;
 
@@ -47,6 +47,9 @@ pub(super) enum EngineError {
         /// HTTP's.
         status: u16,
     },
+    /// It cannot be told which containers are ours. What to do about it, for a caller.
+    #[error("{0}")]
+    NotOurs(&'static str),
 }
 
 /// The engine, and which of its containers are ours.
@@ -73,6 +76,11 @@ impl Engine {
         Self { project, ..self }
     }
 
+    /// Whether it knows which project is ours.
+    pub(super) fn has_project(&self) -> bool {
+        self.project.is_some()
+    }
+
     /// All containers of our service, also those that do not run.
     pub(super) async fn list(&self) -> Result<Vec<ContainerSummary>, EngineError> {
         let options = ListContainersOptionsBuilder::default()
@@ -83,7 +91,7 @@ impl Engine {
         ask(PATIENCE, docker.list_containers(Some(options))).await
     }
 
-    /// The engine's own words about a container, as JSON.
+    /// What the engine says of a container, as JSON: as much of it as bollard has a model of.
     pub(super) async fn inspect(&self, id: &str) -> Result<Value, EngineError> {
         let docker = self.connect()?;
         let inspection = ask(PATIENCE, docker.inspect_container(id, None)).await?;
@@ -148,19 +156,23 @@ impl Engine {
     }
 
     /// Returns when the container does not run, at the latest after `limit`: whether it has stopped.
-    pub(super) async fn stopped_within(&self, id: &str, limit: Duration) -> bool {
-        let Ok(docker) = self.connect() else {
-            return false;
-        };
+    pub(super) async fn stopped_within(
+        &self,
+        id: &str,
+        limit: Duration,
+    ) -> Result<bool, EngineError> {
         let options = WaitContainerOptionsBuilder::default()
             .condition("not-running")
             .build();
-        let docker = docker.with_timeout(limit + STOP_MARGIN);
+        let docker = self.connect()?.with_timeout(limit + STOP_MARGIN);
         let mut waiting = std::pin::pin!(docker.wait_container(id, Some(options)));
         match timeout(limit, waiting.next()).await {
             // bollard calls an end with another code than 0 an error.
-            Ok(Some(Ok(_) | Err(BollardError::DockerContainerWaitError { .. }))) => true,
-            Ok(_) | Err(_) => false,
+            Ok(Some(Ok(_) | Err(BollardError::DockerContainerWaitError { .. }))) => Ok(true),
+            Ok(Some(Err(error))) => Err(translate(&error)),
+            // The connection has ended without a word.
+            Ok(None) => Err(EngineError::Away),
+            Err(_) => Ok(false),
         }
     }
 
@@ -172,25 +184,6 @@ impl Engine {
             Err(EngineError::Gone) => Ok(()),
             removed => removed,
         }
-    }
-
-    /// One item for each thing that happens to one of our containers, until the connection ends.
-    pub(super) fn events(&self) -> Result<impl Stream<Item = ()> + use<>, EngineError> {
-        let filters = HashMap::from([
-            ("type", vec!["container".to_owned()]),
-            ("label", self.labels()),
-        ]);
-        let options = EventsOptionsBuilder::default().filters(&filters).build();
-        let events = self.connect()?.events(Some(options));
-        let changes = events
-            .take_while(|event| std::future::ready(event.is_ok()))
-            .filter_map(|event| {
-                // A health check is three of these.
-                let action = event.ok().and_then(|event| event.action);
-                let checks = action.is_some_and(|action| action.starts_with("exec_"));
-                std::future::ready((!checks).then_some(()))
-            });
-        Ok(changes)
     }
 
     /// Several are all required by the engine.
@@ -211,10 +204,16 @@ impl Engine {
 }
 
 /// What the container was made with, or the engine's default.
-fn stop_timeout(inspection: &Value) -> Duration {
+pub(super) fn stop_timeout(inspection: &Value) -> Duration {
     inspection["Config"]["StopTimeout"]
         .as_u64()
         .map_or(DEFAULT_STOP, Duration::from_secs)
+}
+
+/// When its program was started last; `None` for one that never was, or if the engine does not tell.
+pub(super) fn started_at(inspection: &Value) -> Option<DateTime<Utc>> {
+    let at = inspection["State"]["StartedAt"].as_str()?;
+    Some(DateTime::parse_from_rfc3339(at).ok()?.to_utc())
 }
 
 /// bollard's own limit is for the head of an answer only.

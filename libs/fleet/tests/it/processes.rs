@@ -1,7 +1,7 @@
 //! Growing, shrinking, killing, crashing, stopping.
 
 use std::{
-    collections::HashMap,
+    collections::HashSet,
     fs,
     time::{Duration, Instant},
 };
@@ -9,7 +9,7 @@ use std::{
 use taskmaster_fleet::{
     Fleet, FleetError,
     FleetWorkerState::{Draining, Restarting, Running},
-    ProcessFleet, ScaleOutcome, Step, StepKind,
+    ProcessFleet, ScaleOutcome, Step, StepKind, Workload,
 };
 use tokio::sync::mpsc;
 
@@ -60,7 +60,7 @@ async fn starts_workers_with_names_and_secrets_in_their_environment() {
             "it was asked, not killed"
         );
     }
-    let late = fleet.scale(3, &HashMap::new(), nobody()).await;
+    let late = fleet.scale(3, &Workload::default(), nobody()).await;
     assert!(matches!(late, Err(FleetError::ShuttingDown)));
 }
 
@@ -157,7 +157,10 @@ async fn kills_only_workers_of_its_own() {
     ));
     // The lowest free number comes back.
     assert_eq!(
-        fleet.scale(3, &HashMap::new(), nobody()).await.unwrap(),
+        fleet
+            .scale(3, &Workload::default(), nobody())
+            .await
+            .unwrap(),
         outcome(&["worker-2"], &[])
     );
     fleet.shutdown().await;
@@ -169,11 +172,14 @@ async fn drains_one_worker_and_is_smaller_by_it_from_then_on() {
     // They drain until their second SIGTERM.
     let fleet = stage.fleet("second", 3).await;
     assert!(is_unknown(
-        fleet.drain("worker-4", nobody()).await,
+        fleet.drain("worker-4", &HashSet::new(), nobody()).await,
         "worker-4"
     ));
     for _ in 0..2 {
-        fleet.drain("worker-2", nobody()).await.unwrap();
+        fleet
+            .drain("worker-2", &HashSet::new(), nobody())
+            .await
+            .unwrap();
         assert_eq!(fleet.desired().await.unwrap(), Some(2));
     }
     let workers = fleet.workers().await.unwrap();
@@ -182,7 +188,10 @@ async fn drains_one_worker_and_is_smaller_by_it_from_then_on() {
     stage.logged("worker-2", "term 1", 1).await;
     // One that drains does not count, nor is its number free.
     assert_eq!(
-        fleet.scale(3, &HashMap::new(), nobody()).await.unwrap(),
+        fleet
+            .scale(3, &Workload::default(), nobody())
+            .await
+            .unwrap(),
         outcome(&["worker-4"], &[])
     );
     // Only a kill is a second SIGTERM.
@@ -207,7 +216,7 @@ async fn a_worker_that_somebody_else_drained_stays_away() {
     assert_eq!(after, before[1..]);
     assert_eq!(fleet.desired().await.unwrap(), Some(1));
     assert!(is_unknown(
-        fleet.drain("worker-1", nobody()).await,
+        fleet.drain("worker-1", &HashSet::new(), nobody()).await,
         "worker-1"
     ));
     assert_eq!(
@@ -217,7 +226,10 @@ async fn a_worker_that_somebody_else_drained_stays_away() {
     );
     assert_eq!(stage.log("worker-1").matches("ready").count(), 1);
     assert_eq!(
-        fleet.scale(2, &HashMap::new(), nobody()).await.unwrap(),
+        fleet
+            .scale(2, &Workload::default(), nobody())
+            .await
+            .unwrap(),
         outcome(&["worker-1"], &[])
     );
     fleet.shutdown().await;
@@ -271,7 +283,12 @@ async fn scalings_at_the_same_time_do_not_add_up() {
     let fleet = stage.fleet("polite", 1).await;
     let scale = |count| {
         let fleet = fleet.clone();
-        tokio::spawn(async move { fleet.scale(count, &HashMap::new(), nobody()).await.unwrap() })
+        tokio::spawn(async move {
+            fleet
+                .scale(count, &Workload::default(), nobody())
+                .await
+                .unwrap()
+        })
     };
     let scalings: Vec<_> = [5, 5, 5, 5].map(scale).into_iter().collect();
     let mut started = 0;
@@ -281,7 +298,7 @@ async fn scalings_at_the_same_time_do_not_add_up() {
     assert_eq!(started, 4);
     assert_eq!(fleet.workers().await.unwrap().len(), 5);
     for count in [0, 51] {
-        let refused = fleet.scale(count, &HashMap::new(), nobody()).await;
+        let refused = fleet.scale(count, &Workload::default(), nobody()).await;
         assert!(matches!(refused, Err(FleetError::OutOfRange { .. })));
     }
     assert_eq!(fleet.desired().await.unwrap(), Some(5));
@@ -318,6 +335,28 @@ async fn a_program_that_is_not_there_is_an_error_not_a_loop() {
 }
 
 #[tokio::test]
+async fn one_that_cannot_be_started_takes_nothing_from_those_that_were() {
+    let stage = Stage::new();
+    let fleet = stage.fleet("polite", 1).await;
+    fs::create_dir(stage.logs().join("worker-3.log")).unwrap();
+    let (steps, mut told) = mpsc::unbounded_channel();
+    let scaled = fleet.scale(4, &Workload::default(), steps).await.unwrap();
+    assert_eq!(scaled.started, ["worker-2"]);
+    let failed: Vec<_> = scaled
+        .failed
+        .iter()
+        .map(|it| (&*it.name, it.step))
+        .collect();
+    assert_eq!(failed, [("worker-3", StepKind::Started)]);
+    assert_eq!(fleet.desired().await.unwrap(), Some(2));
+    assert_eq!(told.recv().await.unwrap().kind, StepKind::Started);
+    let last = told.recv().await.unwrap();
+    assert_eq!((&*last.name, last.kind), ("worker-3", StepKind::Failed));
+    assert_eq!(last.reason.as_ref(), Some(&scaled.failed[0].reason));
+    fleet.shutdown().await;
+}
+
+#[tokio::test]
 async fn tells_of_each_step_until_all_that_was_begun_is_over() {
     let stage = Stage::new();
     let fleet = stage.fleet("polite", 1).await;
@@ -328,13 +367,16 @@ async fn tells_of_each_step_until_all_that_was_begun_is_over() {
     };
 
     let (steps, mut told) = mpsc::unbounded_channel();
-    fleet.scale(2, &HashMap::new(), steps).await.unwrap();
+    fleet.scale(2, &Workload::default(), steps).await.unwrap();
     assert_eq!(told.recv().await, Some(step("worker-2", StepKind::Started)));
     assert_eq!(told.recv().await, None, "a start is over when it is made");
 
     stage.logged("worker-2", "ready", 1).await;
     let (steps, mut told) = mpsc::unbounded_channel();
-    fleet.drain("worker-2", steps).await.unwrap();
+    fleet
+        .drain("worker-2", &HashSet::new(), steps)
+        .await
+        .unwrap();
     assert_eq!(
         told.recv().await,
         Some(step("worker-2", StepKind::Draining))

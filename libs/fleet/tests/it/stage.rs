@@ -1,7 +1,6 @@
 //! The stage: a script as the program, and ways to wait for what the fleet shows.
 
 use std::{
-    collections::HashMap,
     fs,
     path::{Path, PathBuf},
     time::Duration,
@@ -10,7 +9,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use taskmaster_fleet::{
     Fleet, FleetError, FleetWorker, FleetWorkerState, Output, ProcessFleet, ProcessFleetConfig,
-    Steps,
+    Steps, Workload,
 };
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -111,11 +110,14 @@ pub(crate) fn names(workers: &[FleetWorker], state: FleetWorkerState) -> Vec<&st
         .collect()
 }
 
-pub(crate) fn loads(loads: &[(&str, u32)]) -> HashMap<String, u32> {
-    loads
-        .iter()
-        .map(|(name, load)| ((*name).to_owned(), *load))
-        .collect()
+pub(crate) fn loads(loads: &[(&str, u32)]) -> Workload {
+    let loads = loads.iter();
+    Workload {
+        loads: loads
+            .map(|(name, load)| ((*name).to_owned(), *load))
+            .collect(),
+        ..Workload::default()
+    }
 }
 
 /// As a crash would: with SIGKILL, and with what the script has started.
