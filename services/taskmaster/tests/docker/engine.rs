@@ -1,6 +1,7 @@
 //! The engine that the tests run on, asked as a person would: by Docker's own client.
 
 use anyhow::{Context, Result, ensure};
+use taskmaster_testkit::random_prefix;
 use tokio::process::Command;
 
 /// What `cargo xtask test --only docker` says of the engine and of the images.
@@ -55,4 +56,50 @@ pub(crate) async fn output(mut command: Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout)
         .trim_end()
         .to_owned())
+}
+
+/// A container of our image that does nothing, of a project that has nothing else. Removed when this is dropped.
+pub(crate) struct Bystander {
+    /// All 64 digits.
+    pub(crate) id: String,
+}
+
+impl Bystander {
+    /// Starts one with these labels, beside the one by which `cargo xtask` finds what a test left that was killed.
+    ///
+    /// # Errors
+    /// When the engine does not.
+    pub(crate) async fn start(labels: &[&str]) -> Result<Self> {
+        let image = image()?;
+        let project = format!("com.docker.compose.project=taskmaster-{}", random_prefix());
+        let labels = labels.iter().copied().chain([project.as_str()]);
+        let labels = labels.flat_map(|label| ["--label", label]);
+        let run = ["run", "--detach", "--entrypoint", "sleep"]
+            .into_iter()
+            .chain(labels);
+        let run: Vec<&str> = run.chain([image.as_str(), "600"]).collect();
+        let id = docker(&run).await?;
+        Ok(Self { id })
+    }
+
+    /// The one of a worker that Compose would have made.
+    ///
+    /// # Errors
+    /// When the engine does not start it.
+    pub(crate) async fn worker() -> Result<Self> {
+        Self::start(&[
+            "com.docker.compose.service=worker",
+            "com.docker.compose.container-number=1",
+            "com.docker.compose.oneoff=False",
+        ])
+        .await
+    }
+}
+
+impl Drop for Bystander {
+    fn drop(&mut self) {
+        if let Ok(command) = client(&["rm", "--force", &self.id]) {
+            command.into_std().output().ok();
+        }
+    }
 }

@@ -4,17 +4,19 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
+use taskmaster_testkit::eventually;
 
-use crate::engine::docker;
+use crate::engine::{Bystander, docker};
 use crate::load;
 use crate::project::{Compose, Container, Project};
 
+fn workers(containers: &[Container]) -> Vec<Container> {
+    let workers = containers.iter().filter(|one| one.service == "worker");
+    workers.cloned().collect()
+}
+
 /// Waits until the engine has exactly these workers, by number, all running.
 async fn until_numbers(project: &Project, numbers: &[u32]) -> Result<Vec<Container>> {
-    let workers = |containers: &[Container]| -> Vec<Container> {
-        let workers = containers.iter().filter(|one| one.service == "worker");
-        workers.cloned().collect()
-    };
     let seen = project
         .until(&format!("the workers are {numbers:?}"), |containers| {
             let workers = workers(containers);
@@ -25,8 +27,32 @@ async fn until_numbers(project: &Project, numbers: &[u32]) -> Result<Vec<Contain
     Ok(workers(&seen))
 }
 
+/// Waits until there are so many containers of workers.
+pub(crate) async fn until_there(project: &Project, count: usize) -> Result<Vec<Container>> {
+    let seen = project
+        .until(&format!("there are {count} workers"), |containers| {
+            workers(containers).len() == count
+        })
+        .await?;
+    Ok(workers(&seen))
+}
+
+/// Waits until what was last asked of the fleet is done, to its end.
+pub(crate) async fn until_done(project: &Project) -> Result<()> {
+    eventually("the last operation is done", async || {
+        let (_, page) = project.api().get("/api/v1/audit").await?;
+        let entry = &page["entries"][0];
+        Ok(if entry["outcome"] == "done" {
+            Ok(())
+        } else {
+            Err(entry.to_string())
+        })
+    })
+    .await
+}
+
 /// The API's scaling, as the seed has it.
-async fn scale(project: &Project, count: u32) -> Result<Value> {
+pub(crate) async fn scale(project: &Project, count: u32) -> Result<Value> {
     let (status, answer) = project
         .api()
         .post("/api/workers/scale", &json!({"count": count}))
@@ -35,14 +61,41 @@ async fn scale(project: &Project, count: u32) -> Result<Value> {
     Ok(answer)
 }
 
-/// How many workers Compose itself says run.
-async fn compose_counts(project: &Project) -> Result<usize> {
+/// Compose itself says that the workers are those that the engine has.
+async fn compose_agrees(project: &Project) -> Result<()> {
     let listed = project.compose(&["ps", "--quiet", "worker"]).await?;
-    Ok(listed.lines().filter(|line| !line.is_empty()).count())
+    let mut listed: Vec<&str> = listed.lines().filter(|line| !line.is_empty()).collect();
+    listed.sort_unstable();
+    let there = project.service("worker").await?;
+    let mut ids: Vec<&str> = there.iter().map(|worker| worker.id.as_str()).collect();
+    ids.sort_unstable();
+    ensure!(listed == ids, "Compose: {listed:?}, the engine: {there:?}");
+    Ok(())
 }
 
-/// 3 → 6 → 2, a kill, and Compose's own turn after it, while tasks keep coming.
+/// One that the API made is as Compose makes them, and Compose shows what it says.
+async fn ours_is_like_theirs(project: &Project) -> Result<()> {
+    scale(project, 4).await?;
+    let workers = until_numbers(project, &[1, 2, 3, 4]).await?;
+    let theirs = normalised(&workers[0]).await?;
+    let ours = normalised(&workers[3]).await?;
+    ensure!(theirs == ours, "{theirs:#}\n{ours:#}");
+    project.until_online(4).await?;
+    let logs = project.compose(&["logs", "--no-color", "worker"]).await?;
+    let host = &workers[3].id[..12];
+    ensure!(
+        logs.lines()
+            .any(|line| line.contains("online") && line.contains(host)),
+        "nothing of {host}:\n{logs}"
+    );
+    scale(project, 3).await?;
+    until_numbers(project, &[1, 2, 3]).await?;
+    until_done(project).await
+}
+
+/// 3 → 6 → 2, a kill, and Compose's own turns between and after, while tasks keep coming.
 async fn takes_turns(project: &Project) -> Result<()> {
+    ours_is_like_theirs(project).await?;
     load::during(project.api(), async {
         let answer = scale(project, 6).await?;
         ensure!(
@@ -51,30 +104,35 @@ async fn takes_turns(project: &Project) -> Result<()> {
                 .is_some_and(|started| started.len() == 3),
             "{answer}"
         );
-        until_numbers(project, &[1, 2, 3, 4, 5, 6]).await?;
-        ensure!(compose_counts(project).await? == 6);
+        let six = until_numbers(project, &[1, 2, 3, 4, 5, 6]).await?;
+        compose_agrees(project).await?;
+        project
+            .compose(&["up", "-d", "--no-build", "--scale", "worker=6"])
+            .await?;
+        let still = until_numbers(project, &[1, 2, 3, 4, 5, 6]).await?;
+        let ids = |workers: &[Container]| -> Vec<String> {
+            workers.iter().map(|worker| worker.id.clone()).collect()
+        };
+        ensure!(
+            ids(&still) == ids(&six),
+            "Compose has made containers of ours anew: {six:?} {still:?}"
+        );
         project.until_online(6).await?;
 
         let answer = scale(project, 2).await?;
         let draining = answer["draining"].as_array().context("nobody drains")?;
         ensure!(draining.len() == 4, "{answer}");
-        let left = project
-            .until("2 workers are left", |containers| {
-                let workers = containers.iter().filter(|one| one.service == "worker");
-                workers.count() == 2
-            })
-            .await?;
-        ensure!(compose_counts(project).await? == 2);
+        let left = until_there(project, 2).await?;
+        compose_agrees(project).await?;
 
-        let workers: Vec<&Container> = left.iter().filter(|one| one.service == "worker").collect();
-        let (kept, killed) = (workers[0].clone(), workers[1].name.clone());
+        let (kept, killed) = (&left[0], &left[1].name);
         let (status, answer) = project
             .api()
             .post("/api/workers/kill", &json!({"name": killed}))
             .await?;
         ensure!(status == 200, "{status}: {answer}");
         until_numbers(project, &[kept.number]).await?;
-        ensure!(compose_counts(project).await? == 1);
+        compose_agrees(project).await?;
 
         project
             .compose(&["up", "-d", "--no-build", "--scale", "worker=4"])
@@ -85,6 +143,7 @@ async fn takes_turns(project: &Project) -> Result<()> {
             four.iter().any(|worker| worker.id == kept.id),
             "Compose has made a container of ours anew: {four:?}"
         );
+        compose_agrees(project).await?;
         project.until_online(4).await
     })
     .await
@@ -139,25 +198,6 @@ async fn normalised(container: &Container) -> Result<Value> {
     }))
 }
 
-#[tokio::test]
-#[ignore = "needs a Docker engine: cargo xtask test --only docker"]
-async fn a_container_that_the_api_made_is_as_compose_makes_them() -> Result<()> {
-    for compose in Compose::BOTH {
-        Project::run(compose, &[], 1, async |project| {
-            scale(project, 2).await?;
-            let workers = until_numbers(project, &[1, 2]).await?;
-            let (theirs, ours) = (
-                normalised(&workers[0]).await?,
-                normalised(&workers[1]).await?,
-            );
-            ensure!(theirs == ours, "{compose:?}:\n{theirs:#}\n{ours:#}");
-            Ok(())
-        })
-        .await?;
-    }
-    Ok(())
-}
-
 /// What must not change: every container of the engine, and since when it runs.
 async fn everything() -> Result<String> {
     let ids = docker(&["ps", "--all", "--quiet", "--no-trunc"]).await?;
@@ -179,7 +219,16 @@ async fn nothing_but_a_worker_of_this_project_can_be_killed() -> Result<()> {
         foreign
             .compose(&["up", "-d", "--no-build", "postgres"])
             .await?;
+        // Told to go while it sets itself up, it would not.
+        foreign
+            .until("it is up", |containers| {
+                !containers.is_empty() && containers.iter().all(Container::is_well)
+            })
+            .await?;
         let foreigner = foreign.service("postgres").await?.remove(0);
+        let neighbour = Bystander::worker().await?;
+        let named = ["inspect", "--format", "{{.Name}}", &neighbour.id];
+        let neighbours_name = docker(&named).await?;
         let postgres = project.service("postgres").await?.remove(0);
         let before = everything().await?;
         for name in [
@@ -188,6 +237,8 @@ async fn nothing_but_a_worker_of_this_project_can_be_killed() -> Result<()> {
             &postgres.id[..12],
             &foreigner.name,
             &foreigner.id,
+            neighbours_name.trim_start_matches('/'),
+            &neighbour.id[..12],
             "x; docker rm -f",
             "../../containers/json",
             "",
@@ -218,30 +269,6 @@ async fn nothing_but_a_worker_of_this_project_can_be_killed() -> Result<()> {
     .await
 }
 
-#[tokio::test]
-#[ignore = "needs a Docker engine: cargo xtask test --only docker"]
-async fn the_last_one_is_stopped_and_started_again() -> Result<()> {
-    Project::run(Compose::V1, &[], 1, async |project| {
-        let worker = project.service("worker").await?.remove(0);
-        let body = json!({"name": worker.name});
-        let (status, answer) = project.api().post("/api/workers/kill", &body).await?;
-        ensure!(status == 200, "{status}: {answer}");
-        project
-            .until("it has stopped", |containers| {
-                containers
-                    .iter()
-                    .any(|one| one.id == worker.id && one.state == "exited")
-            })
-            .await?;
-        let answer = scale(project, 1).await?;
-        ensure!(answer["started"] == json!([worker.name]), "{answer}");
-        let workers = until_numbers(project, &[worker.number]).await?;
-        ensure!(workers[0].id == worker.id, "the same container");
-        project.until_online(1).await
-    })
-    .await
-}
-
 /// From the call to the answer, after which all ten run.
 async fn timed(project: &Project, grow: impl Future<Output = Result<()>>) -> Result<Duration> {
     let begun = Instant::now();
@@ -254,15 +281,7 @@ async fn timed(project: &Project, grow: impl Future<Output = Result<()>>) -> Res
     );
     project.until_online(10).await?;
     scale(project, 2).await?;
-    project
-        .until("2 workers are left", |containers| {
-            containers
-                .iter()
-                .filter(|one| one.service == "worker")
-                .count()
-                == 2
-        })
-        .await?;
+    until_there(project, 2).await?;
     Ok(took)
 }
 
