@@ -49,6 +49,7 @@ async fn both_generations_take_the_file_and_say_what_it_lacks() -> Result<()> {
 async fn compose_1_brings_all_of_it_up() -> Result<()> {
     Project::run(Compose::V1, &[], 3, async |project| {
         assert_eq!(counts(project).await?, counted(3));
+        restrictions_hold(project).await?;
         passwords_are_needed(project).await?;
         original_requests(project).await?;
         commands_end_as_they_do_elsewhere(project).await
@@ -61,6 +62,7 @@ async fn compose_1_brings_all_of_it_up() -> Result<()> {
 async fn compose_2_brings_all_of_it_up() -> Result<()> {
     Project::run(Compose::V2, &[], 3, async |project| {
         assert_eq!(counts(project).await?, counted(3));
+        restrictions_hold(project).await?;
         original_requests(project).await
     })
     .await
@@ -88,6 +90,40 @@ fn counted(workers: usize) -> BTreeMap<String, usize> {
     ]
     .map(|(service, count)| (service.to_owned(), count))
     .into()
+}
+
+/// What the engine made of the limits, the policies and the ports.
+async fn restrictions_hold(project: &Project) -> Result<()> {
+    for container in project.containers().await? {
+        let inspection = docker(&["container", "inspect", &container.id]).await?;
+        let inspection: Value = serde_json::from_str(&inspection)?;
+        let (inspection, host) = (&inspection[0], &inspection[0]["HostConfig"]);
+        let service = container.service.as_str();
+        let policy = if service == "migrate" {
+            "no"
+        } else {
+            "unless-stopped"
+        };
+        assert_eq!(host["RestartPolicy"]["Name"], policy, "{service}");
+        for limit in ["Memory", "PidsLimit"] {
+            assert!(host[limit].as_i64() > Some(0), "{service}: {host}");
+        }
+        if !["postgres", "rabbitmq"].contains(&service) {
+            assert_eq!(host["ReadonlyRootfs"], true, "{service}");
+            // The first process, which reaps what nobody waits for.
+            assert_eq!(inspection["Path"], "/usr/bin/tini", "{service}");
+        }
+        let published = host["PortBindings"].as_object();
+        let published = published.map_or(json!({}), |ports| json!(ports));
+        let port = json!([{"HostIp": "127.0.0.1", "HostPort": project.port().to_string()}]);
+        let expected = if service == "api" {
+            json!({"8081/tcp": port})
+        } else {
+            json!({})
+        };
+        assert_eq!(published, expected, "{service}");
+    }
+    Ok(())
 }
 
 /// Neither server lets anyone in who has no password, or a usual one.

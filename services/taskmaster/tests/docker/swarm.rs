@@ -1,6 +1,7 @@
 //! A Swarm of two machines, the second one being a container with an engine of its own.
 
 use anyhow::{Context, Result, ensure};
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use taskmaster_testkit::{Api, eventually, random_prefix};
 use tokio::io::AsyncWriteExt;
@@ -112,6 +113,9 @@ impl Swarm {
         );
         let mut run = vec!["run", "--detach"];
         run.extend(["--name", &self.machine, "--hostname", &self.machine]);
+        // As `cargo xtask` finds what a test left that was killed.
+        let label = format!("com.docker.compose.project={}", self.stack);
+        run.extend(["--label", &label]);
         run.extend(RIGHTS.iter().flat_map(|right| ["--cap-add", right]));
         run.extend(LOOSE.iter().flat_map(|loose| ["--security-opt", loose]));
         run.extend(["--device-cgroup-rule", "a *:* rwm"]);
@@ -194,8 +198,27 @@ impl Swarm {
         let stack = docker(&["stack", "rm", &self.stack]).await;
         let machine = docker(&["rm", "--force", "--volumes", &self.machine]).await;
         let swarm = docker(&["swarm", "leave", "--force"]).await;
+        let volumes = self.remove_volumes().await;
         stack.and(machine).and(swarm)?;
-        Ok(())
+        volumes
+    }
+
+    /// Nothing else does. The containers, which go after the stack has gone, have them for a while.
+    async fn remove_volumes(&self) -> Result<()> {
+        let filter = format!("label=com.docker.stack.namespace={}", self.stack);
+        eventually("the stack's volumes are removed", async || {
+            let listed = docker(&["volume", "ls", "--quiet", "--filter", &filter]).await?;
+            if listed.is_empty() {
+                return Ok(Ok(()));
+            }
+            let mut remove = vec!["volume", "rm"];
+            remove.extend(listed.lines());
+            Ok(docker(&remove)
+                .await
+                .map(drop)
+                .map_err(|error| format!("{error:#}")))
+        })
+        .await
     }
 }
 
@@ -211,8 +234,8 @@ async fn a_stack_is_scaled_and_a_node_is_drained() -> Result<()> {
         "{{(index .IPAM.Config 0).Gateway}}",
     ])
     .await?;
-    docker(&["swarm", "init", "--advertise-addr", &address]).await?;
     let swarm = Swarm::new()?;
+    docker(&["swarm", "init", "--advertise-addr", &address]).await?;
     let tested = async {
         swarm.deploy(&address, 2).await?;
         scaled_and_drained(&swarm).await
@@ -220,6 +243,10 @@ async fn a_stack_is_scaled_and_a_node_is_drained() -> Result<()> {
     .await;
     let ended = swarm.end().await;
     tested.and(ended)
+}
+
+fn time(value: &Value) -> Result<DateTime<Utc>> {
+    Ok(value.as_str().context("no time")?.parse()?)
 }
 
 async fn scaled_and_drained(swarm: &Swarm) -> Result<()> {
@@ -262,10 +289,8 @@ async fn scaled_and_drained(swarm: &Swarm) -> Result<()> {
     );
 
     // More than all workers run at once, so that each worker has some.
-    let tasks: Vec<Value> = (0..64)
-        .map(|_| json!({"command": "sleep 5", "max_attempts": 1}))
-        .collect();
-    let ids = swarm.api.submit_all(&tasks).await?;
+    let task = json!({"command": "sleep 10", "max_attempts": 1});
+    let ids = swarm.api.submit_all(&vec![task; 24]).await?;
     let hosts: Vec<&Value> = there.iter().map(|member| &member["host"]).collect();
     let task = eventually("a worker of the second machine runs a task", async || {
         for id in &ids {
@@ -278,11 +303,18 @@ async fn scaled_and_drained(swarm: &Swarm) -> Result<()> {
     })
     .await?;
     docker(&["node", "update", "--availability", "drain", &swarm.machine]).await?;
+    // By Postgres's clock, as the end of the other one.
+    let marker = swarm.api.submit(&json!({"command": "true"})).await?;
+    let told_at = time(&swarm.api.task(&marker).await?["created_at"])?;
     let id = task["id"].as_str().context("no id")?;
     let ended = swarm.api.wait(id, "completed").await?;
     ensure!(
         ended["assigned_worker_name"] == task["assigned_worker_name"],
         "{ended}"
+    );
+    ensure!(
+        time(&ended["completed_at"])? > told_at,
+        "it had ended when the node was drained, at {told_at}: {ended}"
     );
     load::all_completed(&swarm.api, &ids).await?;
     let (_, fleet) = swarm.api.get("/api/v1/fleet").await?;
