@@ -8,12 +8,33 @@ use anyhow::{Context, Result, bail, ensure};
 use taskmaster_testkit::{Api, eventually, random_prefix};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout};
 
 use crate::engine::{client, docker, host, image, output, setting};
 
 /// How long containers may take to become what a test waits for: RabbitMQ alone needs ten seconds.
 const DEADLINE: Duration = Duration::from_secs(150);
+/// How long a look at them may be old.
+const LOOK: Duration = Duration::from_secs(1);
+/// What changes how a container is shown.
+const EVENTS: [&str; 6] = [
+    "event=create",
+    "event=start",
+    "event=die",
+    "event=stop",
+    "event=destroy",
+    "event=health_status",
+];
+
+/// What Compose gets of the environment of whoever runs the tests.
+const KEPT: [&str; 6] = [
+    "PATH",
+    "HOME",
+    "TMPDIR",
+    "DOCKER_CONFIG",
+    "DOCKER_CERT_PATH",
+    "DOCKER_TLS_VERIFY",
+];
 
 /// The two generations of Compose, which share the file and little else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +115,8 @@ impl Project {
             format!("RABBITMQ_PASSWORD={}", random_prefix()),
             format!("TASKMASTER_PORT={port}"),
             format!("TASKMASTER_IMAGE={}", image()?),
+            // Each test waits until all containers are well.
+            "HEALTHCHECK_INTERVAL=5s".to_owned(),
         ];
         // Where the official images could not be pulled: their stand-ins.
         for name in ["POSTGRES_IMAGE", "RABBITMQ_IMAGE"] {
@@ -250,7 +273,8 @@ impl Project {
         Ok(containers)
     }
 
-    /// Waits until the project's containers are so. Looks whenever the engine tells that something happened to one.
+    /// Waits until the project's containers are so. Looks whenever the engine tells that something happened to one,
+    /// and each second.
     ///
     /// # Errors
     /// When they are not in time: how they are instead.
@@ -262,6 +286,8 @@ impl Project {
         let deadline = Instant::now() + DEADLINE;
         // From a little before the first look, so that nothing is missed between the two.
         let mut events = client(&["events", "--since", "5s", "--filter", &self.filter()])?
+            // And not each health check that begins and ends.
+            .args(EVENTS.iter().flat_map(|event| ["--filter", event]))
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()?;
@@ -271,12 +297,14 @@ impl Project {
             if so(&containers) {
                 return Ok(containers);
             }
-            match timeout_at(deadline, lines.next_line()).await {
-                Ok(line) => drop(line?.context("the engine is gone")?),
-                Err(_) => bail!(
-                    "waited {} s until {what}; last seen: {containers:#?}",
-                    DEADLINE.as_secs()
-                ),
+            ensure!(
+                Instant::now() < deadline,
+                "waited {} s until {what}; last seen: {containers:#?}",
+                DEADLINE.as_secs()
+            );
+            // What a test waits for beside the containers comes without an event.
+            if let Ok(line) = timeout(LOOK, lines.next_line()).await {
+                line?.context("the engine is gone")?;
             }
         }
     }
@@ -311,14 +339,16 @@ impl Project {
             .arg(self.env_file())
             .args(arguments)
             .current_dir(root())
+            // The file decides.
+            .env_clear()
+            .envs(
+                KEPT.iter()
+                    .filter_map(|name| Some((name, std::env::var_os(name)?))),
+            )
             .env("DOCKER_HOST", host()?)
             // 1.29 gives the engine a minute for each answer, which a busy machine may need.
             .env("COMPOSE_HTTP_TIMEOUT", "300")
             .stdin(Stdio::null());
-        // The file decides, not the environment of whoever runs the tests.
-        for name in ["POSTGRES_PASSWORD", "RABBITMQ_PASSWORD", "COMPOSE_PROFILES"] {
-            command.env_remove(name);
-        }
         Ok(command)
     }
 
