@@ -12,7 +12,9 @@ use tokio::process::Command;
 
 use crate::TASKMASTER;
 
-/// The commands of deploy/README.md.
+/// Which has the commands.
+const README: &str = include_str!("../../../../deploy/README.md");
+/// Its commands, without the names of databases and files.
 const DUMP: [&str; 3] = ["pg_dump", "--format=custom", "--file"];
 const RESTORE: [&str; 5] = [
     "pg_restore",
@@ -21,6 +23,19 @@ const RESTORE: [&str; 5] = [
     "--exit-on-error",
     "--single-transaction",
 ];
+
+/// The commands that are tested are those that people are told.
+#[test]
+fn the_commands_are_those_of_the_readme() {
+    let readme = README.split_whitespace().collect::<Vec<_>>().join(" ");
+    for (command, rest) in [
+        (&DUMP[..], "taskmaster.dump --dbname \"$DATABASE_URL\""),
+        (&RESTORE[..], "--dbname \"$DATABASE_URL\" taskmaster.dump"),
+    ] {
+        let command = format!("{} {rest}", command.join(" "));
+        assert!(readme.contains(&command), "no {command:?}");
+    }
+}
 
 /// What there was when the backup was made, by id.
 #[derive(Default)]
