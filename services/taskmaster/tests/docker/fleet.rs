@@ -191,6 +191,16 @@ async fn normalised(container: &Container) -> Result<Value> {
     }
     let mut config = inspection["Config"].clone();
     config["Labels"]["com.docker.compose.container-number"].take();
+    // The second generation lists these as chance has it, for each container anew.
+    if let Some(variables) = config["Env"].as_array_mut() {
+        variables.sort_by_key(ToString::to_string);
+    }
+    let needs = &mut config["Labels"]["com.docker.compose.depends_on"];
+    if let Some(listed) = needs.as_str() {
+        let mut sorted: Vec<&str> = listed.split(',').collect();
+        sorted.sort_unstable();
+        *needs = json!(sorted);
+    }
     Ok(json!({
         "Config": config, "HostConfig": inspection["HostConfig"], "Image": inspection["Image"],
         "Mounts": inspection["Mounts"], "Path": inspection["Path"], "Args": inspection["Args"],
