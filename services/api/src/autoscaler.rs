@@ -131,7 +131,7 @@ impl Periodic for Leader {
             self.autoscaler = Autoscaler::default();
             return Ok(Next::After(self.interval));
         }
-        let Some(desired) = self.state.fleet.desired().await? else {
+        let Some(desired) = operations::desired(&self.state).await? else {
             return Ok(Next::After(self.interval));
         };
         let seen = bounded(autoscaler::observe(pool, desired, settings.target_seconds)).await?;

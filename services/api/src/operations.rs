@@ -31,6 +31,7 @@ use crate::error::ApiError;
 use recorder::{Over, Recorder};
 
 pub(crate) use adopt::adopt;
+pub(crate) use decide::{desired, draining};
 pub(crate) use name::is_worker_of;
 
 /// How long the API that stops waits for operations to decide.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use taskmaster_fleet::FleetKind;
+use taskmaster_fleet::{FleetKind, Steps, ToldToGo};
 use taskmaster_store::audit::{self, Entry, Outcome, SILENCE_SECONDS, Step};
 use taskmaster_store::bounded;
 use tokio::sync::mpsc;
@@ -11,7 +11,9 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::end;
 use super::recorder::Recorder;
+use super::turn::Turn;
 use crate::ApiState;
+use crate::error::ApiError;
 
 /// How often it looks.
 const INTERVAL: Duration = Duration::from_secs(SILENCE_SECONDS.unsigned_abs() as u64);
@@ -41,7 +43,7 @@ pub(crate) async fn adopt(state: ApiState) {
 
 async fn take_over(state: ApiState, entry: Entry) {
     let steps = entry.steps.0;
-    let left = Left::of(&steps);
+    let left = Left::of(&entry.action, &steps);
     tracing::info!(operation.id = %entry.id, going = ?left.going, "takes an operation over");
     let written = i32::try_from(steps.len()).unwrap_or(i32::MAX);
     let (sender, arriving) = mpsc::unbounded_channel();
@@ -50,9 +52,12 @@ async fn take_over(state: ApiState, entry: Entry) {
     // Child processes have ended with the process that started them, and others of their names are no matter of it.
     let gone = matches!(state.fleet.kind(), FleetKind::None | FleetKind::Processes);
     if !gone && !left.going.is_empty() {
-        if let Err(error) = state.fleet.resume(&left.going, sender).await {
+        if let Err(error) = resume(&state, &left.going, sender).await {
             // It stays unfinished, and is found again.
             tracing::warn!(operation.id = %entry.id, %error, "cannot go on with an operation");
+            if state.shutdown.is_cancelled() {
+                recorder.release().await;
+            }
             return;
         }
     } else {
@@ -61,11 +66,19 @@ async fn take_over(state: ApiState, entry: Entry) {
     end(&state, recorder, outcome, error.map(str::to_owned)).await;
 }
 
+/// In its turn, so that no scaling counts on a worker that is to go, or starts it again.
+async fn resume(state: &ApiState, going: &[ToldToGo], steps: Steps) -> Result<(), ApiError> {
+    let turn = Turn::take(state).await?;
+    let resumed = state.fleet.resume(going, steps).await;
+    turn.give_up().await;
+    Ok(resumed?)
+}
+
 /// What was left of an operation.
 #[derive(Debug, PartialEq, Eq)]
 struct Left {
     /// Those that were told to go, and may not be gone.
-    going: Vec<String>,
+    going: Vec<ToldToGo>,
     /// Whether some were about to start.
     starting: bool,
     failed: bool,
@@ -73,7 +86,7 @@ struct Left {
 }
 
 impl Left {
-    fn of(steps: &[Step]) -> Self {
+    fn of(action: &str, steps: &[Step]) -> Self {
         let last: BTreeMap<&str, &str> = steps
             .iter()
             .map(|step| (&*step.name, &*step.kind))
@@ -82,7 +95,14 @@ impl Left {
             |kinds: &'static [&str]| last.iter().filter(move |(_, kind)| kinds.contains(kind));
         Self {
             going: names(&["draining", "stopped"])
-                .map(|(name, _)| (*name).to_owned())
+                .filter_map(|(name, _)| {
+                    let told = |step: &&Step| step.name == **name && step.kind == "draining";
+                    Some(ToldToGo {
+                        name: (*name).to_owned(),
+                        at: steps.iter().rfind(told)?.at,
+                        kill: action == "fleet.kill",
+                    })
+                })
                 .collect(),
             starting: names(&["created"]).next().is_some(),
             failed: steps.iter().any(|step| step.kind == "failed"),
@@ -109,7 +129,7 @@ impl Left {
 
 #[cfg(test)]
 mod tests {
-    use chrono::DateTime;
+    use chrono::{DateTime, TimeDelta};
 
     use super::*;
 
@@ -123,9 +143,29 @@ mod tests {
                 reason: None,
             })
             .collect();
-        let left = Left::of(&steps);
+        let left = Left::of("fleet.scale", &steps);
         let (outcome, _) = left.verdict();
-        (left.going, outcome)
+        let names = left.going.into_iter().map(|told| told.name);
+        (names.collect(), outcome)
+    }
+
+    #[test]
+    fn when_they_were_told_is_known_and_whether_they_were_killed() {
+        let step = |seconds, kind: &str| Step {
+            at: DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds),
+            name: "w-1".to_owned(),
+            kind: kind.to_owned(),
+            reason: None,
+        };
+        let steps = [step(1, "draining"), step(9, "stopped")];
+        for (action, kill) in [("fleet.kill", true), ("fleet.drain", false)] {
+            let told = ToldToGo {
+                name: "w-1".to_owned(),
+                at: DateTime::UNIX_EPOCH + TimeDelta::seconds(1),
+                kill,
+            };
+            assert_eq!(Left::of(action, &steps).going, [told]);
+        }
     }
 
     #[test]

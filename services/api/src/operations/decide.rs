@@ -1,10 +1,10 @@
 //! The part of an operation that has the fleet to itself.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use taskmaster_broker::{WorkerEvent, WorkerMessage};
 use taskmaster_core::WorkerName;
-use taskmaster_fleet::{FleetError, Steps};
+use taskmaster_fleet::{FleetError, FleetKind, Steps, Workload};
 use taskmaster_store::bounded;
 use taskmaster_store::workers::{self, Drain, Worker};
 
@@ -51,20 +51,39 @@ async fn autoscale(state: &ApiState, count: u32, steps: Steps) -> Result<Decided
 }
 
 async fn scale_to(state: &ApiState, count: u32, steps: Steps) -> Result<Decided, ApiError> {
-    let loads = loads(state).await?;
-    let scaled = state.fleet.scale(count, &loads, steps).await?;
+    let workers = bounded(workers::list(&state.pool)).await?;
+    let workload = Workload {
+        draining: draining(&workers),
+        loads: loads(workers),
+    };
+    let scaled = state.fleet.scale(count, &workload, steps).await?;
     Ok(Decided::Scaled(scaled))
 }
 
 /// How many tasks each worker runs and holds, so that those with least to do go first: by its name, and by its host,
 /// which a container is.
-async fn loads(state: &ApiState) -> Result<HashMap<String, u32>, ApiError> {
-    let workers = bounded(workers::list(&state.pool)).await?;
+fn loads(workers: Vec<Worker>) -> HashMap<String, u32> {
     let loads = workers.into_iter().flat_map(|worker| {
         let load = u32::try_from(worker.running + worker.assigned).unwrap_or(u32::MAX);
         [(worker.host, load), (worker.name, load)]
     });
-    Ok(loads.collect())
+    loads.collect()
+}
+
+/// The hosts of the workers that drain: perhaps by the order of an API that has ended since, or of another one.
+pub(crate) fn draining(workers: &[Worker]) -> HashSet<String> {
+    let drain = workers.iter().filter(|worker| worker.status == "draining");
+    drain.map(|worker| worker.host.clone()).collect()
+}
+
+/// How many workers there are to be; nothing where this API does not decide it. Those that drain do not count, whoever has
+/// told them to.
+///
+/// # Errors
+/// When Postgres is away, or what [`Fleet::desired_without`](taskmaster_fleet::Fleet::desired_without) says.
+pub(crate) async fn desired(state: &ApiState) -> Result<Option<u32>, ApiError> {
+    let workers = bounded(workers::list(&state.pool)).await?;
+    Ok(state.fleet.desired_without(&draining(&workers)).await?)
 }
 
 async fn kill(state: &ApiState, name: &WorkerName, steps: Steps) -> Result<Decided, ApiError> {
@@ -83,6 +102,7 @@ async fn kill(state: &ApiState, name: &WorkerName, steps: Steps) -> Result<Decid
 
 async fn drain(state: &ApiState, name: &WorkerName, steps: Steps) -> Result<Decided, ApiError> {
     let named = look_up(state, name.as_str()).await?;
+    let before = draining(&bounded(workers::list(&state.pool)).await?);
     let worker = match bounded(workers::request_drain(&state.pool, &named.worker)).await? {
         Drain::Requested(worker) => worker,
         Drain::Offline => {
@@ -94,9 +114,12 @@ async fn drain(state: &ApiState, name: &WorkerName, steps: Steps) -> Result<Deci
             return Err(ApiError::NotFound(detail));
         }
     };
-    if let Some(member) = named.member {
+    // Swarm cannot be told: it starts another one in its place.
+    if let Some(member) = named.member
+        && state.fleet.kind() != FleetKind::Swarm
+    {
         // Its end must not be taken for a crash. It may have gone just now, of its own accord.
-        match state.fleet.drain(&member, steps).await {
+        match state.fleet.drain(&member, &before, steps).await {
             Ok(()) => autoscaler::pin(state).await,
             Err(FleetError::UnknownWorker(_)) => {}
             Err(error) => {

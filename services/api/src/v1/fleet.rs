@@ -7,7 +7,8 @@ use axum::response::Response;
 use serde::Serialize;
 use taskmaster_fleet::{FleetError, FleetKind, FleetNode, FleetWorker, MAX_WORKERS, MIN_WORKERS};
 use taskmaster_store::audit::Entry;
-use taskmaster_store::{bounded, workers};
+use taskmaster_store::bounded;
+use taskmaster_store::workers::{self, Worker};
 use utoipa::ToSchema;
 
 use super::autoscaler::{self, Autoscaler};
@@ -107,15 +108,16 @@ pub(super) async fn shown(state: &ApiState) -> Result<Fleet, ApiError> {
         FleetKind::Swarm => Kind::Swarm,
         FleetKind::None => Kind::None,
     };
-    let (seen, reason) = match look(fleet).await {
+    let workers = bounded(workers::list(&state.pool)).await?;
+    let (seen, reason) = match look(fleet, &workers).await {
         Ok(seen) => (seen, None),
         Err(FleetError::EngineAway) => {
             let reason = "the Docker engine does not answer".to_owned();
             (last_seen(fleet), Some(reason))
         }
+        Err(FleetError::Refused(reason)) => (last_seen(fleet), Some(reason)),
         Err(error) => return Err(error.into()),
     };
-    let workers = bounded(workers::list(&state.pool)).await?;
     let members = seen.members.iter();
     let members = members.map(|member| Member::of(member, &workers));
     Ok(Fleet {
@@ -139,9 +141,10 @@ struct Seen {
     nodes: Vec<FleetNode>,
 }
 
-async fn look(fleet: &taskmaster_fleet::Fleet) -> Result<Seen, FleetError> {
+async fn look(fleet: &taskmaster_fleet::Fleet, workers: &[Worker]) -> Result<Seen, FleetError> {
+    let draining = operations::draining(workers);
     Ok(Seen {
-        desired: fleet.desired().await?,
+        desired: fleet.desired_without(&draining).await?,
         members: fleet.workers().await?,
         nodes: fleet.nodes().await?,
     })

@@ -8,10 +8,10 @@ use taskmaster_fleet::{MAX_WORKERS, MIN_WORKERS};
 use taskmaster_store::{autoscaler, bounded};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::ApiState;
 use crate::caller::Caller;
 use crate::error::ApiError;
 use crate::query::{Parameters, number};
+use crate::{ApiState, operations};
 
 /// The parameters of a forecast.
 #[derive(IntoParams)]
@@ -91,7 +91,7 @@ pub(crate) async fn forecast(
 
 /// What there is to see. Where this API does not decide how many workers there are to be, those that are there are meant.
 async fn observed(state: &ApiState, settings: &Settings) -> Result<Observation, ApiError> {
-    let desired = state.fleet.desired().await?;
+    let desired = operations::desired(state).await?;
     let looked = autoscaler::observe(
         &state.pool,
         desired.unwrap_or_default(),
