@@ -6,7 +6,7 @@ use std::time::Duration;
 use sqlx::{Connection, PgConnection};
 
 use crate::error::ANSWER_TIMEOUT;
-use crate::{Error, Result, StoreConfig};
+use crate::{Error, Result, StoreConfig, bounded};
 
 /// "tm fleet" in ASCII.
 const LOCK: i64 = 0x746d_2066_6c65_6574;
@@ -35,11 +35,14 @@ impl FleetLock {
     /// Gives it up, so that the next one has it at once.
     ///
     /// # Errors
-    /// When the connection was gone already, and the lock with it.
+    /// When the connection was gone already, and the lock with it; or Postgres does not answer in time.
     pub async fn release(mut self) -> Result<()> {
-        sqlx::query("commit").execute(&mut self.connection).await?;
-        self.connection.close().await?;
-        Ok(())
+        let releasing = async {
+            sqlx::query("commit").execute(&mut self.connection).await?;
+            self.connection.close().await?;
+            Ok(())
+        };
+        bounded(releasing).await
     }
 }
 

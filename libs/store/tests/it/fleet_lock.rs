@@ -1,10 +1,15 @@
 //! One change of the fleet at a time.
 
+use std::future::pending;
 use std::time::{Duration, Instant};
 
+use sqlx::ConnectOptions;
 use taskmaster_store::fleet_lock::FleetLock;
 use taskmaster_store::{PgPool, StoreConfig};
 use taskmaster_testkit::until_waiting;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
 
 use crate::support::config;
 
@@ -63,4 +68,39 @@ async fn who_lost_the_connection_hears_of_it(pool: PgPool) {
     acquire(&config).await.release().await.unwrap();
     let error = first.release().await.unwrap_err();
     assert!(error.is_unavailable(), "{error}");
+}
+
+/// A connection that was cut silently tells nothing for many minutes, in which nobody of this process would get a turn.
+#[sqlx::test(migrations = false)]
+async fn who_gets_no_answer_does_not_wait_for_ever(pool: PgPool) {
+    let options = pool.connect_options();
+    let server = (options.get_host().to_owned(), options.get_port());
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let options = (*options)
+        .clone()
+        .host("127.0.0.1")
+        .port(address.port())
+        .to_url_lossy();
+    let config = StoreConfig::new(options.to_string().into(), 1);
+    let (cut, is_cut) = oneshot::channel();
+    let wire = tokio::spawn(async move {
+        let (mut near, _) = listener.accept().await.unwrap();
+        let mut far = TcpStream::connect(server).await.unwrap();
+        tokio::select! {
+            biased;
+            _ = is_cut => {}
+            _ = copy_bidirectional(&mut near, &mut far) => {}
+        }
+        pending::<()>().await
+    });
+    let lock = acquire(&config).await;
+    cut.send(()).unwrap();
+    tokio::time::pause();
+    let error = lock.release().await.unwrap_err();
+    tokio::time::resume();
+    assert!(error.is_unavailable(), "{error}");
+    // Postgres hears of the end, and the database can go.
+    wire.abort();
+    assert!(wire.await.unwrap_err().is_cancelled());
 }
