@@ -36,8 +36,8 @@ struct Part {
 struct Schema {
     columns: BTreeSet<Part>,
     rules: BTreeSet<Part>,
-    /// With their arguments and results.
-    functions: BTreeSet<String>,
+    /// Functions, with what they take, give and do; indexes; the names of constraints, by which errors are told apart.
+    named: BTreeSet<(String, String)>,
     /// They change what a statement does that knows nothing of them.
     triggers: BTreeSet<(String, String)>,
 }
@@ -66,9 +66,14 @@ impl Schema {
              from pg_index i join pg_class c on c.oid = i.indrelid
              where c.relnamespace = 'public'::regnamespace and i.indisunique",
         );
-        let functions = sqlx::query_scalar(
-            "select oid::regprocedure::text || ' returns ' || pg_get_function_result(oid)
-             from pg_proc where pronamespace = 'public'::regnamespace",
+        let named = sqlx::query_as(
+            "select 'function', format('%s returns %s: %s', oid::regprocedure, pg_get_function_result(oid), md5(prosrc))
+             from pg_proc where pronamespace = 'public'::regnamespace
+             union all
+             select 'index', indexdef from pg_indexes where schemaname = 'public'
+             union all
+             select 'constraint', format('%s of %s', conname, conrelid::regclass) from pg_constraint
+             where connamespace = 'public'::regnamespace and conrelid <> 0",
         );
         let triggers = sqlx::query_as(
             "select tgrelid::regclass::text, tgname::text from pg_trigger where not tgisinternal
@@ -79,7 +84,7 @@ impl Schema {
         Self {
             columns: set(columns.fetch_all(&mut *connection).await),
             rules: set(rules.fetch_all(&mut *connection).await),
-            functions: set(functions.fetch_all(&mut *connection).await),
+            named: set(named.fetch_all(&mut *connection).await),
             triggers: set(triggers.fetch_all(&mut *connection).await),
         }
     }
@@ -109,8 +114,8 @@ impl Schema {
         };
         let mut broken = gone("column", self.columns.difference(&newer.columns).collect());
         broken.extend(gone("rule", self.rules.difference(&newer.rules).collect()));
-        let functions = self.functions.difference(&newer.functions);
-        broken.extend(functions.map(|function| format!("function gone: {function}")));
+        let named = self.named.difference(&newer.named);
+        broken.extend(named.map(|(kind, name)| format!("{kind} gone: {name}")));
         for column in newer.columns.difference(&self.columns) {
             if known.contains(&*column.relation) && column.demands {
                 broken.push(format!(
@@ -198,6 +203,16 @@ async fn what_is_no_addition_is_found(pool: PgPool) {
         (
             "drop function taskmaster_ensure_partition(text, text, date)",
             "function gone",
+        ),
+        (
+            "create or replace function taskmaster_ensure_partition(parent text, column_name text, day date)
+             returns boolean language sql as 'select false'",
+            "function gone",
+        ),
+        ("drop index tasks_held", "index gone"),
+        (
+            "alter table workers rename constraint workers_name_key to workers_name_unique",
+            "constraint gone",
         ),
         (
             "create rule quiet as on delete to workers do instead nothing",
