@@ -14,6 +14,8 @@ create table audit (
     steps       jsonb       not null default '[]' check (jsonb_typeof(steps) = 'array'),
     -- When whoever carries it out was last heard of.
     touched_at  timestamptz not null default now(),
+    -- When all was decided and set in motion: until then the steps may not tell all that there is to do.
+    decided_at  timestamptz,
     finished_at timestamptz,
     outcome     text        check (outcome in ('done', 'partial', 'failed', 'refused')),
     -- Why it was refused, or what went wrong.

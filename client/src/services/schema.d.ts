@@ -79,7 +79,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Lists what was done to the fleet, newest first. */
+        /**
+         * Lists what was done to the fleet, newest first: every scaling, kill and drain, what was refused as well, and each change
+         *     of the autoscaler. A request that cannot be read (400) is no operation.
+         */
         get: operations["list_audit"];
         put?: never;
         post?: never;
@@ -140,7 +143,7 @@ export interface paths {
         get: operations["fleet"];
         /**
          * Sets the autoscaler. What is not given stays; `{"autoscaler": {"pinned": false}}` releases a fleet that was scaled by
-         *     hand.
+         *     hand. The audit has who did it, as `fleet.autoscaler`.
          */
         put: operations["change_fleet"];
         post?: never;
@@ -565,6 +568,11 @@ export interface components {
             at: string;
             /** @description Who asked for it. */
             caller: string;
+            /**
+             * Format: date-time
+             * @description When all of it was decided, and set in motion; nothing: it is not yet, or its API ended before.
+             */
+            decided_at?: string | null;
             /** @description Why it was refused, or what went wrong. */
             error?: string | null;
             /**
@@ -608,7 +616,7 @@ export interface components {
              * @description When it was written down.
              */
             at: string;
-            /** @description `creating`, `created`, `starting`, `started`, `draining`, `stopped`, `removed` or `failed`. */
+            /** @description `created`, `started`, `draining`, `stopped`, `removed` or `failed`. */
             kind: string;
             /** @description Of whom: a worker's or a container's name. */
             name: string;
@@ -753,9 +761,11 @@ export interface components {
             due_soon: number;
             /**
              * Format: int64
-             * @description How many of these have run for longer than the target: their slots are not free soon.
+             * @description How many of these, on workers that take tasks, have run for longer than the target: their slots are not free soon.
              */
             held: number;
+            /** @description Whether idle workers go first when there are to be fewer. Not where something else chooses: Swarm does. */
+            idle_first: boolean;
             /**
              * Format: date-time
              * @description When it last made the fleet smaller.
@@ -768,7 +778,7 @@ export interface components {
             last_scale_up_at?: string | null;
             /**
              * Format: double
-             * @description The longest of both, in seconds.
+             * @description The longest of those that ended lately and of those that run, in seconds.
              */
             longest_run_seconds: number;
             /**
@@ -788,7 +798,8 @@ export interface components {
             running: number;
             /**
              * Format: double
-             * @description For how many seconds those that run now have run: the median.
+             * @description For how many seconds those that run now have run: the median. Nothing if some that began later have ended already:
+             *     these tell how long a run takes, and among those that run the long ones are always many.
              */
             running_seconds?: number | null;
             /**

@@ -6,6 +6,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
@@ -97,6 +98,8 @@ pub struct Entry {
     /// What was done, in order.
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<Step>))]
     pub steps: Json<Vec<Step>>,
+    /// When all of it was decided, and set in motion; nothing: it is not yet, or its API ended before.
+    pub decided_at: Option<DateTime<Utc>>,
     /// When it was over; nothing: it is under way.
     pub finished_at: Option<DateTime<Utc>>,
     /// How it ended; nothing: it is under way.
@@ -115,7 +118,7 @@ pub struct Step {
     pub at: DateTime<Utc>,
     /// Of whom: a worker's or a container's name.
     pub name: String,
-    /// `creating`, `created`, `starting`, `started`, `draining`, `stopped`, `removed` or `failed`.
+    /// `created`, `started`, `draining`, `stopped`, `removed` or `failed`.
     pub kind: String,
     /// Why it failed.
     pub reason: Option<String>,
@@ -140,9 +143,26 @@ pub async fn begin(pool: &PgPool, new: &New<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Adds steps, of which `position` are there already, and says that the operation is still carried out; with no steps,
-/// that alone. Does nothing if there are more (an answer was lost, and they were added), or the operation is over: both
-/// are no matter of the caller's.
+/// Writes down what is done in the same transaction, so that neither is there without the other.
+pub(crate) async fn write_done(connection: &mut PgConnection, new: &New<'_>) -> Result<()> {
+    sqlx::query!(
+        "insert into audit (id, caller, action, fleet, request, reason, decided_at, finished_at, outcome)
+         values ($1, $2, $3, $4, $5, $6, now(), now(), 'done')",
+        new.id,
+        new.caller,
+        new.action,
+        new.fleet,
+        new.request,
+        new.reason,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Adds steps after the first `position`, and says that the operation is still carried out; with no steps, that alone.
+/// Those that are there already are not added again: an answer was lost, and others may have come since. Does nothing if the
+/// operation is over. Both are no matter of the caller's.
 ///
 /// # Errors
 /// When Postgres is away.
@@ -152,11 +172,27 @@ pub async fn append(pool: &PgPool, id: Uuid, position: i32, steps: &[NewStep]) -
          set touched_at = now(),
              steps = steps || coalesce(
                  (select jsonb_agg(jsonb_build_object('at', now()) || new.step order by new.number)
-                  from jsonb_array_elements($3) with ordinality as new(step, number)), '[]')
-         where id = $1 and finished_at is null and jsonb_array_length(steps) = $2",
+                  from jsonb_array_elements($3) with ordinality as new(step, number)
+                  where new.number > jsonb_array_length(audit.steps) - $2), '[]')
+         where id = $1 and finished_at is null and jsonb_array_length(steps) >= $2",
         id,
         position,
         Json(steps) as _,
+    )
+    .execute(&mut *acquire(pool).await?)
+    .await?;
+    Ok(())
+}
+
+/// Writes down that all of an operation is decided: what it sets in motion is in its steps.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn decided(pool: &PgPool, id: Uuid) -> Result<()> {
+    sqlx::query!(
+        "update audit set decided_at = now(), touched_at = now()
+         where id = $1 and decided_at is null and finished_at is null",
+        id
     )
     .execute(&mut *acquire(pool).await?)
     .await?;
@@ -216,8 +252,8 @@ pub async fn list(pool: &PgPool, before: Option<Uuid>, limit: i64) -> Result<Vec
     let entries = sqlx::query_as!(
         Entry,
         r#"
-        select id, at, caller, action, fleet, request, reason, steps as "steps!: Json<Vec<Step>>", finished_at, outcome,
-            error
+        select id, at, caller, action, fleet, request, reason, steps as "steps!: Json<Vec<Step>>", decided_at,
+            finished_at, outcome, error
         from audit
         where id < coalesce($1, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid)
         order by id desc
@@ -239,8 +275,8 @@ pub async fn get(pool: &PgPool, id: Uuid) -> Result<Option<Entry>> {
     let entry = sqlx::query_as!(
         Entry,
         r#"
-        select id, at, caller, action, fleet, request, reason, steps as "steps!: Json<Vec<Step>>", finished_at, outcome,
-            error
+        select id, at, caller, action, fleet, request, reason, steps as "steps!: Json<Vec<Step>>", decided_at,
+            finished_at, outcome, error
         from audit where id = $1
         "#,
         id

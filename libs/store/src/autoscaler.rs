@@ -6,7 +6,7 @@ use serde_json::Value;
 use sqlx::{Connection, PgConnection};
 use taskmaster_core::autoscale::{ARRIVAL_BUCKETS, Decision, Observation, Settings, steady_rate};
 
-use crate::{PgPool, Result, acquire};
+use crate::{PgPool, Result, acquire, audit};
 
 /// The most decisions that are kept, however young they are.
 pub const MOST_DECISIONS: i64 = 10_000;
@@ -43,13 +43,14 @@ async fn read(connection: &mut PgConnection) -> Result<Settings> {
     })
 }
 
-/// Changes the settings by what `change` makes of them, which may refuse; two changes at once are made one after the other.
-/// Returns what they are then, or the refusal.
+/// Changes the settings by what `change` makes of them, which may refuse, and writes `new` into the audit with it; two
+/// changes at once are made one after the other. Returns what they are then, or the refusal.
 ///
 /// # Errors
 /// When Postgres is away.
 pub async fn change<E>(
     pool: &PgPool,
+    new: &audit::New<'_>,
     change: impl FnOnce(Settings) -> std::result::Result<Settings, E>,
 ) -> Result<std::result::Result<Settings, E>> {
     let mut connection = acquire(pool).await?;
@@ -62,6 +63,7 @@ pub async fn change<E>(
         Err(refusal) => return Ok(Err(refusal)),
     };
     write(&mut transaction, &changed).await?;
+    audit::write_done(&mut transaction, new).await?;
     transaction.commit().await?;
     Ok(Ok(changed))
 }

@@ -4,8 +4,8 @@ use serde_json::json;
 use sqlx::{Connection, PgConnection};
 use taskmaster_store::PgPool;
 use taskmaster_store::audit::{
-    self, Entry, KEPT_DAYS, New, NewStep, Outcome, SILENCE_SECONDS, adopt, append, finish, get,
-    list, release,
+    self, Entry, KEPT_DAYS, New, NewStep, Outcome, SILENCE_SECONDS, adopt, append, decided, finish,
+    get, list, release,
 };
 use uuid::Uuid;
 
@@ -75,7 +75,7 @@ async fn an_operation_from_its_beginning_to_its_end(pool: PgPool) {
         &pool,
         id,
         0,
-        &[step("w-1", "creating"), step("w-1", "failed")],
+        &[step("w-1", "created"), step("w-1", "failed")],
     )
     .await
     .unwrap();
@@ -89,7 +89,7 @@ async fn an_operation_from_its_beginning_to_its_end(pool: PgPool) {
         .map(|step| (&*step.name, &*step.kind, step.reason.as_deref()))
         .collect();
     let expected = [
-        ("w-1", "creating", None),
+        ("w-1", "created", None),
         ("w-1", "failed", Some("no room")),
         ("w-2", "draining", None),
     ];
@@ -111,25 +111,62 @@ async fn an_operation_from_its_beginning_to_its_end(pool: PgPool) {
 #[sqlx::test(migrator = "crate::support::MIGRATOR")]
 async fn nothing_is_written_down_twice_or_after_the_end(pool: PgPool) {
     let id = begin(&pool, "processes").await;
-    let first = [step("w-1", "creating"), step("w-1", "created")];
+    let [created, started] = [step("w-1", "created"), step("w-1", "started")];
+    let first = [created.clone(), started.clone()];
     for _ in 0..2 {
         append(&pool, id, 0, &first).await.unwrap();
     }
-    assert_eq!(kinds(&pool, id).await, ["creating", "created"]);
+    assert_eq!(kinds(&pool, id).await, ["created", "started"]);
     finish(&pool, id, Outcome::Done, None).await.unwrap();
     let ended = read(&pool, id).await;
-    append(&pool, id, 2, &[step("w-1", "started")])
+    append(&pool, id, 2, &[step("w-1", "draining")])
         .await
         .unwrap();
+    decided(&pool, id).await.unwrap();
     finish(&pool, id, Outcome::Failed, Some("late"))
         .await
         .unwrap();
     release(&pool, id).await.unwrap();
-    assert_eq!(kinds(&pool, id).await, ["creating", "created"]);
+    assert_eq!(kinds(&pool, id).await, ["created", "started"]);
     let after = read(&pool, id).await;
     assert_eq!(after.outcome.as_deref(), Some("done"));
     assert_eq!((after.finished_at, after.error), (ended.finished_at, None));
+    assert_eq!(after.decided_at, None);
     assert_eq!(adopted(&pool, "processes").await, NOTHING);
+}
+
+/// The first answer was lost, and more was done before it is said again.
+#[sqlx::test(migrator = "crate::support::MIGRATOR")]
+async fn what_follows_a_lost_answer_is_written_down(pool: PgPool) {
+    let id = begin(&pool, "processes").await;
+    let [a, b, c] = ["created", "started", "draining"].map(|kind| step("w-1", kind));
+    append(&pool, id, 0, std::slice::from_ref(&a))
+        .await
+        .unwrap();
+    append(&pool, id, 0, &[a, b]).await.unwrap();
+    append(&pool, id, 2, &[c]).await.unwrap();
+    assert_eq!(kinds(&pool, id).await, ["created", "started", "draining"]);
+    // Nor does whoever carries it out look silent.
+    make_older(
+        &pool,
+        id,
+        "touched_at",
+        &format!("{SILENCE_SECONDS} seconds"),
+    )
+    .await;
+    append(&pool, id, 2, &[]).await.unwrap();
+    assert_eq!(adopted(&pool, "processes").await, NOTHING);
+}
+
+#[sqlx::test(migrator = "crate::support::MIGRATOR")]
+async fn when_all_was_decided_is_written_down_once(pool: PgPool) {
+    let id = begin(&pool, "processes").await;
+    assert_eq!(read(&pool, id).await.decided_at, None);
+    decided(&pool, id).await.unwrap();
+    let first = read(&pool, id).await;
+    assert!(first.decided_at.unwrap() >= first.at);
+    decided(&pool, id).await.unwrap();
+    assert_eq!(read(&pool, id).await.decided_at, first.decided_at);
 }
 
 #[sqlx::test(migrator = "crate::support::MIGRATOR")]

@@ -1,15 +1,33 @@
 //! What the autoscaler is set to, and what it decided.
 
 use chrono::{DateTime, Utc};
+use serde_json::json;
 use taskmaster_core::autoscale::{Decision, Reason, Settings, SettingsPatch};
 use taskmaster_store::PgPool;
 use taskmaster_store::autoscaler::{
-    MOST_DECISIONS, Outcome, Recorded, change, clean, decisions, observe, pin, record, settings,
+    self, MOST_DECISIONS, Outcome, Recorded, clean, decisions, observe, pin, record, settings,
 };
+use taskmaster_store::{Result as StoreResult, audit};
+use uuid::Uuid;
 
 async fn execute(pool: &PgPool, statement: &'static str) {
     let done = sqlx::query(statement).execute(pool).await.unwrap();
     assert_ne!(done.rows_affected(), 0, "{statement}");
+}
+
+async fn change<E>(
+    pool: &PgPool,
+    how: impl FnOnce(Settings) -> Result<Settings, E>,
+) -> StoreResult<Result<Settings, E>> {
+    let new = audit::New {
+        id: Uuid::now_v7(),
+        caller: "somebody",
+        action: "fleet.autoscaler",
+        fleet: "docker",
+        request: &json!({"max": 7}),
+        reason: None,
+    };
+    autoscaler::change(pool, &new, how).await
 }
 
 fn set(change: SettingsPatch) -> impl FnOnce(Settings) -> Result<Settings, String> {
@@ -40,6 +58,16 @@ async fn it_is_off_until_it_is_switched_on(pool: PgPool) {
     });
     assert!(impossible.await.is_err(), "the table has its own opinion");
     assert_eq!(settings(&pool).await.unwrap(), expected);
+    // Who did it is written down, and nothing is of what was not done.
+    let audited = audit::list(&pool, None, 10).await.unwrap();
+    let [entry] = audited.as_slice() else {
+        panic!("{audited:?}")
+    };
+    assert_eq!(
+        (&*entry.caller, &*entry.action, entry.outcome.as_deref()),
+        ("somebody", "fleet.autoscaler", Some("done"))
+    );
+    assert!(entry.finished_at.is_some() && entry.decided_at.is_some());
 }
 
 #[sqlx::test(migrator = "crate::support::MIGRATOR")]

@@ -43,7 +43,7 @@ pub(crate) async fn adopt(state: ApiState) {
 
 async fn take_over(state: ApiState, entry: Entry) {
     let steps = entry.steps.0;
-    let left = Left::of(&entry.action, &steps);
+    let left = Left::of(&entry.action, &steps, entry.decided_at.is_some());
     tracing::info!(operation.id = %entry.id, going = ?left.going, "takes an operation over");
     let written = i32::try_from(steps.len()).unwrap_or(i32::MAX);
     let (sender, arriving) = mpsc::unbounded_channel();
@@ -83,10 +83,12 @@ struct Left {
     starting: bool,
     failed: bool,
     begun: bool,
+    /// Whether the steps tell all that there was to do.
+    decided: bool,
 }
 
 impl Left {
-    fn of(action: &str, steps: &[Step]) -> Self {
+    fn of(action: &str, steps: &[Step], decided: bool) -> Self {
         let last: BTreeMap<&str, &str> = steps
             .iter()
             .map(|step| (&*step.name, &*step.kind))
@@ -107,6 +109,7 @@ impl Left {
             starting: names(&["created"]).next().is_some(),
             failed: steps.iter().any(|step| step.kind == "failed"),
             begun: !steps.is_empty(),
+            decided,
         }
     }
 
@@ -114,10 +117,13 @@ impl Left {
         if !self.begun {
             (
                 Outcome::Failed,
-                Some("the API ended before anything was done"),
+                Some("the API ended before anything was known to be done"),
             )
         } else if self.starting {
             let error = "the API ended before it was known whether all workers had started";
+            (Outcome::Partial, Some(error))
+        } else if !self.decided {
+            let error = "the API ended before all of it was decided";
             (Outcome::Partial, Some(error))
         } else if self.failed {
             (Outcome::Partial, None)
@@ -133,7 +139,7 @@ mod tests {
 
     use super::*;
 
-    fn left(steps: &[(&str, &str)]) -> (Vec<String>, Outcome) {
+    fn left(steps: &[(&str, &str)], decided: bool) -> (Vec<String>, Outcome) {
         let steps: Vec<Step> = steps
             .iter()
             .map(|(name, kind)| Step {
@@ -143,7 +149,7 @@ mod tests {
                 reason: None,
             })
             .collect();
-        let left = Left::of("fleet.scale", &steps);
+        let left = Left::of("fleet.scale", &steps, decided);
         let (outcome, _) = left.verdict();
         let names = left.going.into_iter().map(|told| told.name);
         (names.collect(), outcome)
@@ -164,13 +170,14 @@ mod tests {
                 at: DateTime::UNIX_EPOCH + TimeDelta::seconds(1),
                 kill,
             };
-            assert_eq!(Left::of(action, &steps).going, [told]);
+            assert_eq!(Left::of(action, &steps, true).going, [told]);
         }
     }
 
     #[test]
     fn who_was_told_to_go_and_is_not_removed_is_left() {
-        assert_eq!(left(&[]), (vec![], Outcome::Failed));
+        assert_eq!(left(&[], false), (vec![], Outcome::Failed));
+        assert_eq!(left(&[], true), (vec![], Outcome::Failed));
         let all = [
             ("w-1", "draining"),
             ("w-2", "draining"),
@@ -180,10 +187,13 @@ mod tests {
             ("w-3", "removed"),
         ];
         let going = vec!["w-1".to_owned(), "w-2".to_owned()];
-        assert_eq!(left(&all), (going, Outcome::Done));
+        assert_eq!(left(&all, true), (going.clone(), Outcome::Done));
+        // There may have been more to tell.
+        assert_eq!(left(&all, false), (going, Outcome::Partial));
         let started = [("w-1", "created"), ("w-1", "started")];
-        assert_eq!(left(&started), (vec![], Outcome::Done));
-        assert_eq!(left(&started[..1]), (vec![], Outcome::Partial));
-        assert_eq!(left(&[("w-1", "failed")]), (vec![], Outcome::Partial));
+        assert_eq!(left(&started, true), (vec![], Outcome::Done));
+        assert_eq!(left(&started, false), (vec![], Outcome::Partial));
+        assert_eq!(left(&started[..1], true), (vec![], Outcome::Partial));
+        assert_eq!(left(&[("w-1", "failed")], true), (vec![], Outcome::Partial));
     }
 }

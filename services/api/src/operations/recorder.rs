@@ -40,6 +40,8 @@ pub(super) struct Recorder {
     /// How many steps are written down.
     written: i32,
     unwritten: Vec<NewStep>,
+    /// All is decided, and that is not written down yet.
+    decided: bool,
     /// What failed last, and why.
     failure: Option<String>,
     /// Nobody does anything any more.
@@ -68,6 +70,7 @@ impl Recorder {
             tell,
             written,
             unwritten: Vec::new(),
+            decided: false,
             failure: None,
             over: false,
             beat,
@@ -83,7 +86,7 @@ impl Recorder {
         }
     }
 
-    /// Records until `deciding` has ended, with all that it has done.
+    /// Records until `deciding` has ended, with all that it has done, and that it has ended.
     pub(super) async fn until<T>(&mut self, deciding: JoinHandle<T>) -> Result<T, JoinError> {
         let mut deciding = pin!(deciding);
         loop {
@@ -104,6 +107,7 @@ impl Recorder {
                     last.push(step);
                 }
                 self.take(last);
+                self.decided = decided.is_ok();
                 self.write().await;
                 return decided;
             }
@@ -151,6 +155,14 @@ impl Recorder {
         }
         self.written += i32::try_from(self.unwritten.len()).unwrap_or(i32::MAX);
         self.unwritten.clear();
+        // Never before the last step of it is.
+        if self.decided {
+            if let Err(error) = bounded(audit::decided(&self.pool, self.id)).await {
+                tracing::debug!(operation.id = %self.id, %error, "that it is decided is written down later");
+                return false;
+            }
+            self.decided = false;
+        }
         true
     }
 
@@ -163,7 +175,8 @@ impl Recorder {
         shutdown: &CancellationToken,
     ) {
         loop {
-            if self.unwritten.is_empty() || self.write().await {
+            let written = self.unwritten.is_empty() && !self.decided;
+            if written || self.write().await {
                 let finishing = audit::finish(&self.pool, self.id, outcome, error.as_deref());
                 if bounded(finishing).await.is_ok() {
                     break;

@@ -40,7 +40,8 @@ pub(crate) struct AuditPage {
     next_cursor: Option<String>,
 }
 
-/// Lists what was done to the fleet, newest first.
+/// Lists what was done to the fleet, newest first: every scaling, kill and drain, what was refused as well, and each change
+/// of the autoscaler. A request that cannot be read (400) is no operation.
 #[utoipa::path(
     get, path = "/api/v1/audit", tag = "workers", operation_id = "list_audit",
     params(AuditFilter),

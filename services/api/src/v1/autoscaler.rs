@@ -9,8 +9,9 @@ use taskmaster_core::FieldError;
 use taskmaster_core::autoscale::{Settings, SettingsPatch};
 use taskmaster_fleet::{FleetKind, MAX_WORKERS, MIN_WORKERS};
 use taskmaster_store::autoscaler::{self, Recorded};
-use taskmaster_store::bounded;
+use taskmaster_store::{audit, bounded};
 use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
 
 use super::fleet::{self, Fleet};
 use crate::ApiState;
@@ -53,20 +54,20 @@ struct FleetChange {
 }
 
 /// Sets the autoscaler. What is not given stays; `{"autoscaler": {"pinned": false}}` releases a fleet that was scaled by
-/// hand.
+/// hand. The audit has who did it, as `fleet.autoscaler`.
 #[utoipa::path(
     put, path = "/api/v1/fleet", tag = "workers", operation_id = "change_fleet",
     request_body = FleetChange,
     responses((status = 200, body = Fleet)),
 )]
 pub(crate) async fn change(
-    _caller: Caller,
+    caller: Caller,
     State(state): State<ApiState>,
     parameters: Parameters,
     JsonBody(body): JsonBody,
 ) -> Result<Json<Fleet>, ApiError> {
     parameters.finish()?;
-    let patch = read(body)?;
+    let (patch, request) = read(body)?;
     if patch.enabled == Some(true) && state.fleet.kind() == FleetKind::None {
         let detail = "this API does not control a fleet, so it cannot scale one by itself: use what starts the workers";
         return Err(ApiError::Refused(
@@ -74,7 +75,17 @@ pub(crate) async fn change(
             detail.to_owned(),
         ));
     }
-    let changed = bounded(autoscaler::change(&state.pool, |settings| {
+    let caller = caller.to_string();
+    let new = audit::New {
+        id: Uuid::now_v7(),
+        caller: &caller,
+        action: "fleet.autoscaler",
+        fleet: state.fleet.kind().as_str(),
+        request: &request,
+        reason: None,
+    };
+    tracing::info!(operation.id = %new.id, request = %new.request, caller, "sets the autoscaler");
+    let changed = bounded(autoscaler::change(&state.pool, &new, |settings| {
         let settings = patch.apply(settings);
         let errors = settings.check(MIN_WORKERS, MAX_WORKERS);
         if errors.is_empty() {
@@ -89,7 +100,8 @@ pub(crate) async fn change(
     fleet::shown(&state).await.map(Json)
 }
 
-fn read(body: Value) -> Result<SettingsPatch, ApiError> {
+/// What is to be set, and the same as it was given.
+fn read(body: Value) -> Result<(SettingsPatch, Value), ApiError> {
     let Value::Object(mut fields) = body else {
         let message = "must be a JSON object with the field autoscaler";
         return Err(ApiError::field("body", message));
@@ -102,7 +114,9 @@ fn read(body: Value) -> Result<SettingsPatch, ApiError> {
         ));
     }
     let settings = settings.ok_or_else(|| ApiError::field("autoscaler", "required"))?;
-    SettingsPatch::from_json(settings).map_err(|error| ApiError::BadInput(vec![inside(error)]))
+    let patch = SettingsPatch::from_json(settings.clone())
+        .map_err(|error| ApiError::BadInput(vec![inside(error)]))?;
+    Ok((patch, settings))
 }
 
 /// The error of a field of `autoscaler`, by its whole path.

@@ -53,8 +53,9 @@ async fn every_change_of_the_fleet_is_written_down() {
         grown,
         json!({"id": grown["id"], "at": grown["at"], "caller": "local operator", "action": "fleet.scale",
             "fleet": "processes", "request": {"count": 4}, "reason": null, "steps": grown["steps"],
-            "finished_at": grown["finished_at"], "outcome": "done", "error": null})
+            "decided_at": grown["decided_at"], "finished_at": grown["finished_at"], "outcome": "done", "error": null})
     );
+    assert!(grown["decided_at"].is_string());
     assert_eq!(steps(&grown), ["worker-3 started", "worker-4 started"]);
     let scaled = api.post("/api/workers/scale", json!({"count": 3})).await;
     let shrunk = ended(&api, &scaled.json(200)["operation_id"]).await;

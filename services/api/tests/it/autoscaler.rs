@@ -7,6 +7,7 @@ use taskmaster_store::autoscaler::{self, Outcome};
 
 use crate::answer::Answer;
 use crate::api::TestApi;
+use crate::audit::entries;
 use crate::bad_input::refused;
 use crate::fleet::fleet;
 use crate::stand_in::StandIn;
@@ -114,6 +115,29 @@ async fn what_cannot_be_is_told_by_its_field() {
         (&untouched["min"], &untouched["max"]),
         (&json!(1), &json!(10))
     );
+}
+
+/// Who lifted a limit is as good to know as who scaled.
+#[tokio::test]
+async fn who_sets_it_is_written_down() {
+    let api = TestApi::start().await;
+    set(&api, json!({"max": 20})).await.json(200);
+    set(&api, json!({"pinned": false})).await.json(200);
+    set(&api, json!({"max": 51})).await.problem(400);
+    set(&api, json!({"min": 21})).await.problem(400);
+    set(&api, json!({"enabled": true})).await.problem(501);
+    let expected = |entry: &Value, request: Value| {
+        assert_eq!(
+            *entry,
+            json!({"id": entry["id"], "at": entry["at"], "caller": "local operator", "action": "fleet.autoscaler",
+                "fleet": "none", "request": request, "reason": null, "steps": [], "decided_at": entry["at"],
+                "finished_at": entry["at"], "outcome": "done", "error": null})
+        );
+    };
+    let all = entries(&api).await;
+    assert_eq!(all.len(), 2, "{all:?}");
+    expected(&all[0], json!({"pinned": false}));
+    expected(&all[1], json!({"max": 20}));
 }
 
 #[tokio::test]

@@ -15,8 +15,16 @@ use crate::api::TestApi;
 use crate::audit::{ended, entries};
 use crate::fleet::{fleet, fleet_of, until_ready};
 
-/// An operation whose API has died after these steps.
+/// An operation whose API has died when all was decided, after these steps.
 async fn left(api: &TestApi, fleet: &str, steps: &[(&str, &str)]) -> Value {
+    let id = left_undecided(api, fleet, steps).await;
+    audit::decided(api.pool(), id).await.unwrap();
+    audit::release(api.pool(), id).await.unwrap();
+    json!(id)
+}
+
+/// One whose API has died in the midst of it.
+async fn left_undecided(api: &TestApi, fleet: &str, steps: &[(&str, &str)]) -> Uuid {
     let id = Uuid::now_v7();
     let new = New {
         id,
@@ -37,7 +45,7 @@ async fn left(api: &TestApi, fleet: &str, steps: &[(&str, &str)]) -> Value {
         .collect();
     audit::append(api.pool(), id, 0, &steps).await.unwrap();
     audit::release(api.pool(), id).await.unwrap();
-    json!(id)
+    id
 }
 
 #[tokio::test]
@@ -48,6 +56,8 @@ async fn an_api_that_starts_ends_what_was_left_of_its_kind_of_fleet() {
     let went = left(&api, "processes", &[("worker-1", "draining")]).await;
     let started = left(&api, "processes", &[("worker-3", "created")]).await;
     let nothing = left(&api, "processes", &[]).await;
+    let growing = left_undecided(&api, "processes", &[("worker-3", "started")]).await;
+    let growing = json!(growing);
     let of_others = left(&api, "docker", &[("worker-1", "draining")]).await;
 
     let listener = bind(&api.config).await.unwrap();
@@ -55,7 +65,12 @@ async fn an_api_that_starts_ends_what_was_left_of_its_kind_of_fleet() {
     let shared = Arc::new(fleet.clone());
     let serving = serve(api.config.clone(), listener, shared, shutdown.clone());
     let serving = tokio::spawn(serving);
-    for (id, outcome) in [(&went, "done"), (&started, "partial"), (&nothing, "failed")] {
+    for (id, outcome) in [
+        (&went, "done"),
+        (&started, "partial"),
+        (&growing, "partial"),
+        (&nothing, "failed"),
+    ] {
         assert_eq!(ended(&api, id).await["outcome"], outcome);
     }
     shutdown.cancel();
