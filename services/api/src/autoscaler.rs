@@ -162,7 +162,7 @@ impl Leader {
         if !decision.is_change() || settings.dry_run {
             return Outcome::Kept;
         }
-        match scale(&self.state, decision).await {
+        match scale(&self.state, settings, decision).await {
             Ok(scaled) if operations::has_failed(&scaled) => {
                 Outcome::Failed(operations::failures(&scaled))
             }
@@ -174,8 +174,12 @@ impl Leader {
 }
 
 /// Scales through the same door as people do.
-async fn scale(state: &ApiState, decision: &Decision) -> Result<ScaleOutcome, ApiError> {
-    let order = Order::by_autoscaler(decision.to, decision.reason.to_string());
+async fn scale(
+    state: &ApiState,
+    settings: &Settings,
+    decision: &Decision,
+) -> Result<ScaleOutcome, ApiError> {
+    let order = Order::by_autoscaler(decision.to, *settings, decision.reason.to_string());
     let mut operation = operations::begin(state, order).await?;
     match operation.decided().await? {
         Decided::Scaled(scaled) => Ok(scaled),
@@ -185,13 +189,13 @@ async fn scale(state: &ApiState, decision: &Decision) -> Result<ScaleOutcome, Ap
     }
 }
 
-/// Somebody has scaled, killed or drained: the autoscaler leaves the fleet as it is until that is released.
-pub(crate) async fn pin(state: &ApiState) {
-    match bounded(autoscaler::pin(&state.pool)).await {
-        Ok(true) => tracing::info!("the fleet was changed by hand: the autoscaler is pinned"),
-        Ok(false) => {}
-        Err(error) => {
-            tracing::warn!(%error, "the fleet was changed by hand, and the autoscaler was not told");
-        }
+/// Somebody scales, kills or drains: the autoscaler leaves the fleet as it is until that is released.
+///
+/// # Errors
+/// When Postgres is away: the autoscaler does not know then.
+pub(crate) async fn pin(state: &ApiState) -> taskmaster_store::Result<()> {
+    if bounded(autoscaler::pin(&state.pool)).await? {
+        tracing::info!("the fleet is changed by hand: the autoscaler is pinned");
     }
+    Ok(())
 }

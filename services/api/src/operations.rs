@@ -15,13 +15,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::anyhow;
+use axum::http::StatusCode;
 use serde_json::{Value, json};
 use taskmaster_core::WorkerName;
+use taskmaster_core::autoscale::Settings;
 use taskmaster_fleet::{FleetError, FleetKind, ScaleOutcome, Step};
 use taskmaster_store::audit::{self, Outcome};
 use taskmaster_store::workers::Worker;
 use taskmaster_store::{StoreConfig, bounded};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
@@ -37,6 +39,9 @@ pub(crate) use name::is_worker_of;
 /// How long the API that stops waits for operations to decide.
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
 
+/// How many may wait for their turn.
+const MOST_WAITING: usize = 32;
+
 /// What operations share. Clones are the same.
 #[derive(Clone)]
 pub(crate) struct Operations {
@@ -46,6 +51,8 @@ pub(crate) struct Operations {
     patience: Duration,
     /// One of this process at a time asks for the lock, so that those that wait need no connections.
     turn: Arc<tokio::sync::Mutex<()>>,
+    /// One for each that has not decided yet.
+    places: Arc<Semaphore>,
     /// Those that this process carries out: after an outage of Postgres they look like nobody's.
     ours: Arc<Mutex<HashSet<Uuid>>>,
     tracker: TaskTracker,
@@ -58,6 +65,7 @@ impl Operations {
             store,
             patience,
             turn: Arc::default(),
+            places: Arc::new(Semaphore::new(MOST_WAITING)),
             ours: Arc::default(),
             tracker: TaskTracker::new(),
         }
@@ -72,11 +80,23 @@ impl Operations {
         if !self.ours().insert(id) {
             return;
         }
-        let operations = self.clone();
+        let ours = Ours {
+            operations: self.clone(),
+            id,
+        };
         self.tracker.spawn(async move {
+            let _ours = ours;
             carrying_out.await;
-            operations.ours().remove(&id);
         });
+    }
+
+    /// A place among those that wait.
+    fn place(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        let place = self.places.clone().try_acquire_owned();
+        place.map_err(|_| {
+            let detail = format!("{MOST_WAITING} changes of the fleet wait already; nothing was changed. Try again later");
+            ApiError::Refused(StatusCode::SERVICE_UNAVAILABLE, detail)
+        })
     }
 
     /// Waits until each operation has decided and what it left to do is left to the next API, once it is known that this
@@ -92,13 +112,25 @@ impl Operations {
     }
 }
 
+/// An operation that this process carries out, until it is dropped: by a panic as well.
+struct Ours {
+    operations: Operations,
+    id: Uuid,
+}
+
+impl Drop for Ours {
+    fn drop(&mut self) {
+        self.operations.ours().remove(&self.id);
+    }
+}
+
 /// What is to be changed.
 #[derive(Debug, Clone)]
 pub(crate) enum Change {
     /// The fleet is to have so many workers.
     Scale(u32),
-    /// The same, as nobody but the autoscaler wants it.
-    Autoscale(u32),
+    /// The same, as nobody but the autoscaler wants it, by these settings: not if they have changed since.
+    Autoscale(u32, Settings),
     /// The worker of this name, its own or that of its container, is to stop.
     Kill(WorkerName),
     /// The same, when it has finished what it runs.
@@ -110,7 +142,7 @@ impl Change {
     fn action(&self) -> &'static str {
         match self {
             Self::Scale(_) => "fleet.scale",
-            Self::Autoscale(_) => "fleet.autoscale",
+            Self::Autoscale(..) => "fleet.autoscale",
             Self::Kill(_) => "fleet.kill",
             Self::Drain(_) => "fleet.drain",
         }
@@ -118,7 +150,7 @@ impl Change {
 
     fn request(&self) -> Value {
         match self {
-            Self::Scale(count) | Self::Autoscale(count) => json!({ "count": count }),
+            Self::Scale(count) | Self::Autoscale(count, _) => json!({ "count": count }),
             Self::Kill(name) | Self::Drain(name) => json!({ "name": name }),
         }
     }
@@ -148,9 +180,9 @@ impl Order {
         }
     }
 
-    /// What the autoscaler decided, for this reason.
-    pub(crate) fn by_autoscaler(count: u32, reason: String) -> Self {
-        let change = Change::Autoscale(count);
+    /// What the autoscaler decided with these settings, for this reason.
+    pub(crate) fn by_autoscaler(count: u32, settings: Settings, reason: String) -> Self {
+        let change = Change::Autoscale(count, settings);
         Self {
             caller: "autoscaler".to_owned(),
             action: change.action(),
@@ -222,12 +254,13 @@ impl Operation {
 /// Begins an operation.
 ///
 /// # Errors
-/// When there is no fleet to change, or Postgres is away: nothing is begun then.
+/// When there is no fleet to change, too many wait, or Postgres is away: nothing is begun then.
 pub(crate) async fn begin(state: &ApiState, order: Order) -> Result<Operation, ApiError> {
     let kind = state.fleet.kind();
     if kind == FleetKind::None && !matches!(order.change, Change::Drain(_)) {
         return Err(FleetError::NotAvailable.into());
     }
+    let place = state.operations.place()?;
     let id = Uuid::now_v7();
     let new = audit::New {
         id,
@@ -246,12 +279,18 @@ pub(crate) async fn begin(state: &ApiState, order: Order) -> Result<Operation, A
         "changes the fleet"
     );
     let (tell, told) = mpsc::unbounded_channel();
-    let carrying_out = carry_out(state.clone(), id, order.change, tell);
+    let carrying_out = carry_out(state.clone(), id, order.change, place, tell);
     state.operations.spawn(id, carrying_out);
     Ok(Operation { id, told })
 }
 
-async fn carry_out(state: ApiState, id: Uuid, change: Change, tell: mpsc::UnboundedSender<Told>) {
+async fn carry_out(
+    state: ApiState,
+    id: Uuid,
+    change: Change,
+    place: OwnedSemaphorePermit,
+    tell: mpsc::UnboundedSender<Told>,
+) {
     let (steps, arriving) = mpsc::unbounded_channel();
     let mut recorder = Recorder::new(state.pool.clone(), id, 0, arriving, Some(tell));
     // On its own: it does not stop while a step is written down.
@@ -260,6 +299,7 @@ async fn carry_out(state: ApiState, id: Uuid, change: Change, tell: mpsc::Unboun
         .until(deciding)
         .await
         .unwrap_or_else(|error| Err(anyhow!(error).into()));
+    drop(place);
     let (outcome, error) = verdict(&decided);
     recorder.tell(Told::Decided(decided));
     end(&state, recorder, outcome, error).await;

@@ -4,7 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use taskmaster_broker::{WorkerEvent, WorkerMessage};
 use taskmaster_core::WorkerName;
-use taskmaster_fleet::{FleetError, FleetKind, Steps, Workload};
+use taskmaster_core::autoscale::Settings;
+use taskmaster_fleet::{FleetError, FleetKind, Step, StepKind, Steps, Workload};
 use taskmaster_store::bounded;
 use taskmaster_store::workers::{self, Drain, Worker};
 
@@ -26,7 +27,9 @@ pub(super) async fn decide(
     let turn = Turn::take(&state).await?;
     let decided = match change {
         Change::Scale(count) => scale(&state, count, steps).await,
-        Change::Autoscale(count) => autoscale(&state, count, steps).await,
+        Change::Autoscale(count, decided_with) => {
+            autoscale(&state, count, &decided_with, steps).await
+        }
         Change::Kill(name) => kill(&state, &name, steps).await,
         Change::Drain(name) => drain(&state, &name, steps).await,
     };
@@ -34,17 +37,22 @@ pub(super) async fn decide(
     decided
 }
 
+/// Pins it before anything is done: an autoscaler that was not told would undo what a person has asked for.
 async fn scale(state: &ApiState, count: u32, steps: Steps) -> Result<Decided, ApiError> {
-    let scaled = scale_to(state, count, steps).await?;
-    autoscaler::pin(state).await;
-    Ok(scaled)
+    autoscaler::pin(state).await?;
+    scale_to(state, count, steps).await
 }
 
-/// Only if nobody has changed the fleet by hand since the autoscaler looked.
-async fn autoscale(state: &ApiState, count: u32, steps: Steps) -> Result<Decided, ApiError> {
+/// Only if nobody has changed the fleet by hand since the autoscaler looked, nor what it may do.
+async fn autoscale(
+    state: &ApiState,
+    count: u32,
+    decided_with: &Settings,
+    steps: Steps,
+) -> Result<Decided, ApiError> {
     let settings = bounded(taskmaster_store::autoscaler::settings(&state.pool)).await?;
-    if settings.pinned || settings.dry_run || !settings.enabled {
-        let detail = "the autoscaler was pinned or switched off meanwhile";
+    if settings != *decided_with {
+        let detail = "the autoscaler was pinned or set otherwise meanwhile";
         return Err(ApiError::Conflict(detail.to_owned()));
     }
     scale_to(state, count, steps).await
@@ -94,7 +102,7 @@ async fn kill(state: &ApiState, name: &WorkerName, steps: Steps) -> Result<Decid
         Err(FleetError::UnknownWorker(_)) => Err(unknown().into()),
         Err(error) => Err(error.into()),
         Ok(()) => {
-            autoscaler::pin(state).await;
+            pin_after(state).await;
             Ok(Decided::Killed)
         }
     }
@@ -119,16 +127,31 @@ async fn drain(state: &ApiState, name: &WorkerName, steps: Steps) -> Result<Deci
         && state.fleet.kind() != FleetKind::Swarm
     {
         // Its end must not be taken for a crash. It may have gone just now, of its own accord.
-        match state.fleet.drain(&member, &before, steps).await {
-            Ok(()) => autoscaler::pin(state).await,
+        match state.fleet.drain(&member, &before, steps.clone()).await {
+            Ok(()) => pin_after(state).await,
             Err(FleetError::UnknownWorker(_)) => {}
             Err(error) => {
-                tracing::warn!(worker.name = member, %error, "the fleet was not told of a drain")
+                tracing::warn!(worker.name = member, %error, "the fleet was not told of a drain");
+                let reason = format!("the fleet was not told that it drains: {error}");
+                let step = Step {
+                    name: member,
+                    kind: StepKind::Failed,
+                    reason: Some(reason),
+                };
+                // Nobody has to listen.
+                steps.send(step).ok();
             }
         }
     }
     tell(state, &worker);
     Ok(Decided::Drained(Box::new(worker)))
+}
+
+/// What was done is done, whether or not the autoscaler hears of it.
+async fn pin_after(state: &ApiState) {
+    if let Err(error) = autoscaler::pin(state).await {
+        tracing::warn!(%error, "the fleet was changed by hand, and the autoscaler was not told");
+    }
 }
 
 /// Nobody waits for it: a worker that is not reached now learns of the request with its next heartbeat.

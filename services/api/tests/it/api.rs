@@ -45,7 +45,7 @@ impl TestApi {
         Self::new(api.config, api.database, fleet)
     }
 
-    /// Another API on the same database, with its own idea of the fleet.
+    /// Another API on the same database: with a clone of the same fleet, it has no idea of its own of that.
     pub(crate) fn beside(&self, fleet: Fleet) -> Self {
         Self::new(self.config.clone(), None, fleet)
     }

@@ -1,9 +1,16 @@
 //! `POST /api/v1/workers/{name}/drain`: who drains, who does not, and that nothing but Postgres has to be there for it.
 
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use axum::{Json, Router};
 use serde_json::{Value, json};
-use taskmaster_store::workers;
+use taskmaster_fleet::{DockerFleet, DockerFleetConfig, Fleet};
+use taskmaster_store::{PgPool, workers};
+use tokio::net::TcpListener;
 
 use crate::api::TestApi;
+use crate::audit::{ended, steps};
 use crate::bad_input::refused;
 use crate::stand_in::StandIn;
 
@@ -80,4 +87,57 @@ async fn it_is_told_to_whoever_follows() {
     api.ask("/api/v1/workers/worker-1/drain").await.json(202);
     let expected = json!({"workers": [{"name": "worker-1", "status": "draining"}]});
     assert_eq!(events.next_named("workers").await, expected);
+}
+
+/// An engine with one container, which does not answer any more once a worker was asked to drain.
+async fn engine(pool: PgPool) -> String {
+    let list = async move || {
+        let asked: bool = taskmaster_testkit::sqlx::query_scalar(
+            "select exists (select from workers where drain_requested_at is not null)",
+        )
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+        let container = json!([{
+            "Id": "a-host", "Names": ["/tm-worker-1"], "Image": "taskmaster", "ImageID": "sha256:1", "Created": 1,
+            "Labels": {"com.docker.compose.project": "tm", "com.docker.compose.service": "worker"},
+            "State": "running", "Status": "Up 3 seconds",
+        }]);
+        if asked {
+            StatusCode::BAD_GATEWAY.into_response()
+        } else {
+            Json(container).into_response()
+        }
+    };
+    let list = move || {
+        let list = list.clone();
+        async move { list().await }
+    };
+    let router = Router::new()
+        .route("/containers/json", get(list.clone()))
+        .route("/{version}/containers/json", get(list));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    format!("tcp://{address}")
+}
+
+#[tokio::test]
+async fn a_drain_that_the_fleet_was_not_told_of_says_so() {
+    let api = TestApi::start().await;
+    StandIn::register(api.pool(), "worker-1").await;
+    let config = DockerFleetConfig {
+        host: engine(api.pool().clone()).await,
+        project: Some("tm".to_owned()),
+        service: "worker".to_owned(),
+    };
+    let on_engine = api.beside(Fleet::Docker(DockerFleet::new(config).unwrap()));
+    let answer = on_engine.ask("/api/v1/workers/worker-1/drain").await;
+    assert_eq!(answer.json(202)["status"], "draining");
+    let id = answer.header("location").replace("/api/v1/audit/", "");
+    let entry = ended(&api, &json!(id)).await;
+    assert_eq!(entry["outcome"], "partial", "{entry}");
+    assert_eq!(steps(&entry), ["tm-worker-1 failed"]);
+    let error = entry["error"].as_str().unwrap();
+    assert!(error.contains("the fleet was not told"), "{error}");
 }

@@ -1,10 +1,13 @@
 //! One change of the fleet at a time, whoever asks for it, and carried out whoever listens.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use taskmaster_api::{bind, serve};
 use taskmaster_store::fleet_lock::FleetLock;
 use taskmaster_testkit::{eventually, until_waiting};
+use tokio_util::sync::CancellationToken;
 
 use crate::answer::PATIENCE;
 use crate::api::TestApi;
@@ -111,6 +114,112 @@ async fn a_change_that_waits_too_long_is_refused() {
     api.post("/api/workers/scale", json!({"count": 3}))
         .await
         .json(200);
+    fleet.shutdown().await;
+}
+
+/// Each that waits is a row, a task and a client.
+#[tokio::test]
+async fn only_so_many_wait() {
+    let folder = tempfile::tempdir().unwrap();
+    let fleet = fleet(&folder, 1).await;
+    let api = TestApi::with_fleet(fleet.clone()).await;
+    let lock = taken(&api).await;
+    let scale = || api.post("/api/workers/scale", json!({"count": 1}));
+    let one_more = async {
+        eventually("32 have begun", async || {
+            let begun = entries(&api).await.len();
+            Ok(if begun == 32 {
+                Ok(())
+            } else {
+                Err(begun.to_string())
+            })
+        })
+        .await
+        .unwrap();
+        let problem = scale().await.problem(503);
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains("wait already"), "{detail}");
+        assert_eq!(entries(&api).await.len(), 32, "it is no operation");
+        lock.release().await.unwrap();
+    };
+    let waiting = futures_util::future::join_all((0..32).map(|_| scale()));
+    let (answers, ()) = tokio::join!(waiting, one_more);
+    for answer in answers {
+        answer.json(200);
+    }
+    scale().await.json(200);
+    fleet.shutdown().await;
+}
+
+/// An autoscaler that does not hear of it would undo it.
+#[tokio::test]
+async fn what_cannot_be_pinned_is_not_scaled() {
+    let folder = tempfile::tempdir().unwrap();
+    let fleet = fleet(&folder, 1).await;
+    let api = TestApi::with_fleet(fleet.clone()).await;
+    let settings = json!({"autoscaler": {"enabled": true}});
+    api.put("/api/v1/fleet", settings).await.json(200);
+    for statement in [
+        "create function away() returns trigger language plpgsql as
+         $$ begin raise 'no more connections' using errcode = '53300'; end $$",
+        "create trigger away before update on autoscaler execute function away()",
+    ] {
+        taskmaster_testkit::sqlx::query(statement)
+            .execute(api.pool())
+            .await
+            .unwrap();
+    }
+    let scale = || api.post("/api/workers/scale", json!({"count": 2}));
+    scale().await.problem(503);
+    assert_eq!(fleet.desired().await.unwrap(), Some(1));
+    let entry = ended(&api, &entries(&api).await[0]["id"]).await;
+    assert_eq!(
+        (&entry["action"], &entry["outcome"], &entry["steps"]),
+        (&json!("fleet.scale"), &json!("failed"), &json!([]))
+    );
+    taskmaster_testkit::sqlx::query("drop trigger away on autoscaler")
+        .execute(api.pool())
+        .await
+        .unwrap();
+    scale().await.json(200);
+    let shown = api.get("/api/v1/fleet").await.json(200);
+    assert_eq!(
+        (&shown["desired"], &shown["autoscaler"]["pinned"]),
+        (&json!(2), &json!(true))
+    );
+    fleet.shutdown().await;
+}
+
+/// It decides, waits for its turn, and is not to be heeded any more when that comes.
+#[tokio::test]
+async fn what_the_autoscaler_decided_by_other_settings_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let fleet = fleet(&folder, 1).await;
+    for change in [json!({"min": 1, "max": 2}), json!({"pinned": true})] {
+        let api = TestApi::with_fleet(fleet.clone()).await;
+        let set = |settings| api.put("/api/v1/fleet", json!({ "autoscaler": settings }));
+        set(json!({"enabled": true, "min": 4})).await.json(200);
+        let lock = taken(&api).await;
+        let listener = bind(&api.config).await.unwrap();
+        let shutdown = CancellationToken::new();
+        let shared = Arc::new(fleet.clone());
+        let serving = serve(api.config.clone(), listener, shared, shutdown.clone());
+        let serving = tokio::spawn(serving);
+        until_waiting(api.pool(), 1).await.unwrap();
+        set(change.clone()).await.json(200);
+        lock.release().await.unwrap();
+        let all = entries(&api).await;
+        let decided = all
+            .iter()
+            .find(|entry| entry["action"] == "fleet.autoscale");
+        let entry = ended(&api, &decided.unwrap()["id"]).await;
+        assert_eq!(entry["outcome"], "refused", "{change}: {entry}");
+        let error = entry["error"].as_str().unwrap();
+        assert!(error.contains("set otherwise meanwhile"), "{error}");
+        assert_eq!(fleet.desired().await.unwrap(), Some(1));
+        shutdown.cancel();
+        serving.await.unwrap().unwrap();
+    }
     fleet.shutdown().await;
 }
 
