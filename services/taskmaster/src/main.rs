@@ -2,9 +2,12 @@
 
 use std::ffi::OsString;
 use std::io::Write;
+use std::num::NonZero;
 use std::process::ExitCode;
+use std::thread;
 
 use clap::Parser;
+use tokio::runtime::Builder;
 
 use cli::{Cli, Command};
 
@@ -19,6 +22,9 @@ mod up;
 const GUARD: &str = "internal-guard";
 /// Ends the runs of a worker that was killed; see `taskmaster_worker::GuardProgram`. Not for people.
 const WORKER_GUARD: &str = "internal-worker-guard";
+/// The most threads that turn the event loop. A service's container has a limit of processes, threads included, and no
+/// service needs one for each of a large machine's processors.
+const MOST_THREADS: usize = 8;
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
@@ -39,9 +45,17 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     rustls::crypto::ring::default_provider()
         .install_default()
         .ok();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
+    let runtime = match command {
+        // It runs beside a service, within the same limits.
+        Command::Healthcheck(_) => Builder::new_current_thread().enable_all().build()?,
+        _ => {
+            let processors = thread::available_parallelism().map_or(2, NonZero::get);
+            Builder::new_multi_thread()
+                .worker_threads(processors.min(MOST_THREADS))
+                .enable_all()
+                .build()?
+        }
+    };
     runtime.block_on(async {
         match command {
             Command::Up(args) => args.run().await,

@@ -25,6 +25,7 @@ mod rescue;
 mod rolling;
 mod single_attempt;
 mod submit_again;
+mod threads;
 mod tls;
 mod up;
 mod up_refusals;
