@@ -17,20 +17,8 @@ pub(crate) struct Request {
 pub(crate) enum Call {
     /// `GET` or `HEAD /_ping`
     Ping { head: bool },
-    /// `GET /version`
-    Version,
-    /// `GET /events`, of our containers. The times are Unix seconds, perhaps with a fraction.
-    Events {
-        since: Option<String>,
-        until: Option<String>,
-        filters: Filters,
-    },
     /// `GET /containers/json`, of ours
-    ListContainers {
-        all: bool,
-        limit: Option<u32>,
-        filters: Filters,
-    },
+    ListContainers { all: bool, filters: Filters },
     /// `POST /containers/create`
     CreateContainer {
         worker: NewWorker,
@@ -40,10 +28,8 @@ pub(crate) enum Call {
     /// What is about one container.
     Container { id: Id, action: ContainerAction },
     /// `GET /services`, ours
-    ListServices { status: bool, filters: Filters },
-    /// `GET /services/{id}`
-    InspectService { id: Id },
-    /// `POST /services/{id}/update`: scale it. The engine compares the version with its own.
+    ListServices { filters: Filters },
+    /// `POST /services/{id}/update`: scale it, if its version is still this one.
     ScaleService { id: Id, version: u64 },
     /// `GET /tasks`, of our service
     ListTasks { filters: Filters },
@@ -94,11 +80,8 @@ impl Call {
     pub(crate) fn changes(&self) -> bool {
         match self {
             Self::Ping { .. }
-            | Self::Version
-            | Self::Events { .. }
             | Self::ListContainers { .. }
             | Self::ListServices { .. }
-            | Self::InspectService { .. }
             | Self::ListTasks { .. }
             | Self::ListNodes => false,
             Self::CreateContainer { .. } | Self::ScaleService { .. } => true,

@@ -8,7 +8,7 @@ use std::str::FromStr;
 /// The proxy's configuration.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ProxyConfig {
-    /// The address and port for the API; whoever reaches it can stop workers and read their environment
+    /// The address and port for the API; whoever reaches it can stop workers
     #[arg(
         long,
         env = "TASKMASTER_LISTEN",

@@ -3,11 +3,13 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 use taskmaster_fleet::MAX_WORKERS;
 use taskmaster_fleet::docker::spec::{CONFIG_HASH, Made, NUMBER, like};
+use tokio::time::Instant;
 
 use crate::call::Id;
 use crate::engine::{Answer, Ask, EngineError};
@@ -15,6 +17,14 @@ use crate::filters::Filters;
 use crate::ours::NewWorker;
 use crate::proxy::{Inspection, Proxy, full_id, of, target};
 use crate::refusal::{Failure, Refusal};
+
+/// The most containers of workers that there may be: a whole fleet beside one that still drains, as after a scaling to a few
+/// and back. They may keep five connections to Postgres each, more than it takes from all; but they open them when they
+/// need them, those that drain need few, and whoever gets none waits.
+const MOST_CONTAINERS: usize = 2 * MAX_WORKERS as usize;
+/// How long a creation may take in all, which asks the engine up to five times and more: the fleet waits for 60 s, and a worker
+/// that came later would be there without anybody who asked for it.
+const LIMIT: Duration = Duration::from_secs(50);
 
 /// The numbers of the workers that are being made, which the engine's list may not have yet.
 #[derive(Debug, Default)]
@@ -63,9 +73,23 @@ pub(crate) async fn create(
     proxy: &Proxy,
     worker: &NewWorker,
     ours: &Filters,
-    body: &Value,
+    hash: Option<&str>,
 ) -> Result<Answer, Failure> {
-    let hash = body["Labels"][CONFIG_HASH].as_str();
+    let begun = Instant::now();
+    let created = make(proxy, worker, ours, hash).await?;
+    if created.status == StatusCode::CREATED && begun.elapsed() >= LIMIT {
+        remove(proxy, &full_id(&created.json()?)?).await;
+        return Err(EngineError::Late.into());
+    }
+    Ok(created)
+}
+
+async fn make(
+    proxy: &Proxy,
+    worker: &NewWorker,
+    ours: &Filters,
+    hash: Option<&str>,
+) -> Result<Answer, Failure> {
     let turn = proxy.being_made.turn.lock().await;
     // Before the list: who is not among these any more is in it.
     let being_made = proxy.being_made.numbers();
@@ -121,8 +145,11 @@ fn check_room(
         return Err(Refusal::conflict("another worker has that number"));
     }
     let not_listed = being_made.difference(&listed).count();
-    if workers.len() + not_listed >= MAX_WORKERS as usize {
-        let reason = format!("there are {MAX_WORKERS} workers, stopped ones included");
+    if workers.len() + not_listed >= MOST_CONTAINERS {
+        let reason = format!(
+            "{MOST_CONTAINERS} containers of workers are there, those that drain or have stopped included: wait until \
+             they are gone"
+        );
         return Err(Refusal::new(reason));
     }
     Ok(())

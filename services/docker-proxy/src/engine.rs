@@ -116,6 +116,14 @@ impl Answer {
     pub(crate) fn json(&self) -> Result<Value, EngineError> {
         serde_json::from_slice(&self.body).map_err(|_| EngineError::Odd("no JSON"))
     }
+
+    /// The same with another body.
+    pub(crate) fn with(self, body: &Value) -> Self {
+        Self {
+            body: body.to_string().into(),
+            ..self
+        }
+    }
 }
 
 impl IntoResponse for Answer {
@@ -159,9 +167,10 @@ impl Engine {
         })
     }
 
-    /// The answer as it comes, for as long as it does.
+    /// The answer as it comes, for as long as it does. That it has begun is said at once.
     pub(crate) async fn stream(&self, ask: Ask) -> Result<Response, EngineError> {
-        let (head, body) = self.send(ask).await?.into_parts();
+        let answer = timeout(READ_LIMIT, self.send(ask)).await;
+        let (head, body) = answer.map_err(|_| EngineError::Late)??.into_parts();
         Ok((head.status, passed_on(&head.headers), Body::new(body)).into_response())
     }
 

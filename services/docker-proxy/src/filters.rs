@@ -1,4 +1,4 @@
-//! The filters of a list or an event stream: ours, and what a caller may add to see less.
+//! The filters of a list: ours, of which a caller may name any.
 
 use std::collections::BTreeMap;
 
@@ -10,9 +10,6 @@ use crate::refusal::Refusal;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Filters(BTreeMap<String, Vec<String>>);
 
-/// Whether a caller may give this value.
-pub(crate) type Fits = fn(&str) -> bool;
-
 impl Filters {
     pub(crate) fn new<const N: usize>(filters: [(&str, Vec<String>); N]) -> Self {
         Self(
@@ -20,12 +17,6 @@ impl Filters {
                 .map(|(name, values)| (name.to_owned(), values))
                 .into(),
         )
-    }
-
-    /// These and others.
-    pub(crate) fn and(mut self, others: Self) -> Self {
-        self.0.extend(others.0);
-        self
     }
 
     /// As a caller writes them: `{"name": ["value"]}`, or with the older `{"name": {"value": true}}`.
@@ -56,37 +47,22 @@ impl Filters {
         Ok(Self(filters))
     }
 
-    /// These, and of the caller's those that only make it see less: what is required anyway, and values that fit of a
-    /// name in `allowed`.
+    /// These, which require all that the caller asks for.
     ///
     /// # Errors
-    /// For any other.
-    pub(crate) fn narrowed(
-        mut self,
-        asked: Self,
-        allowed: &[(&'static str, Fits)],
-    ) -> Result<Self, Refusal> {
-        for (name, values) in asked.0 {
-            if let Some(ours) = self.0.get(&name) {
-                // A label without a value is required by ours with one.
-                let required = |value: &String| {
-                    let mut ours = ours.iter();
-                    ours.any(|ours| ours == value || ours.split('=').next() == Some(value))
-                };
-                if values.iter().all(required) {
-                    continue;
-                }
-                return Err(Refusal::new("a filter for what is not ours"));
-            }
-            let fits = allowed.iter().find(|(allowed, _)| *allowed == name);
-            let Some((_, fits)) = fits else {
+    /// When they do not.
+    pub(crate) fn including(self, asked: &Self) -> Result<Self, Refusal> {
+        for (name, values) in &asked.0 {
+            let Some(ours) = self.0.get(name) else {
                 return Err(Refusal::new("a filter that is not allowed"));
             };
-            if !values.iter().all(|value| fits(value)) {
-                return Err(Refusal::new("a filter with a value that is not allowed"));
-            }
-            if !values.is_empty() {
-                self.0.insert(name, values);
+            // A label without a value is required by ours with one.
+            let required = |value: &String| {
+                let mut ours = ours.iter();
+                ours.any(|ours| ours == value || ours.split('=').next() == Some(value))
+            };
+            if !values.iter().all(required) {
+                return Err(Refusal::new("a filter for what is not ours"));
             }
         }
         Ok(self)

@@ -19,6 +19,7 @@ mod server;
 mod services;
 #[cfg(test)]
 mod tests;
+mod wanted;
 
 pub use config::{DockerHost, InvalidDockerHost, ProxyConfig};
 pub use server::{bind, serve};

@@ -117,15 +117,6 @@ impl Ours {
         Ok(Filters::new([("label", labels)]))
     }
 
-    /// What the engine's events are filtered by.
-    ///
-    /// # Errors
-    /// As [`container_filters`](Self::container_filters).
-    pub(crate) fn event_filters(&self) -> Result<Filters, Refusal> {
-        let kind = Filters::new([("type", vec!["container".to_owned()])]);
-        Ok(self.container_filters()?.and(kind))
-    }
-
     /// What the engine's list of services is filtered by. It takes the name for the beginning of one.
     ///
     /// # Errors

@@ -3,11 +3,12 @@
 #[cfg(test)]
 mod tests;
 
-use axum::http::header::{ORIGIN, UPGRADE};
+use std::net::{IpAddr, SocketAddr};
+
+use axum::http::header::{HOST, ORIGIN, UPGRADE};
 use axum::http::request::Parts;
 
 use crate::call::{Call, ContainerAction, Id, Request};
-use crate::filters::Fits;
 use crate::ours::Ours;
 use crate::query::Query;
 use crate::refusal::Refusal;
@@ -16,47 +17,6 @@ use crate::refusal::Refusal;
 const VERSIONS: std::ops::RangeInclusive<u8> = 24..=99;
 /// The longest time that a container may be given to stop, in seconds: a day.
 const LONGEST_STOP: u32 = 86_400;
-/// The most containers that a list may be limited to.
-const LONGEST_LIST: u32 = 10_000;
-
-const STATUSES: [&str; 7] = [
-    "created",
-    "restarting",
-    "running",
-    "removing",
-    "paused",
-    "exited",
-    "dead",
-];
-const HEALTHS: [&str; 4] = ["starting", "healthy", "unhealthy", "none"];
-const EVENTS: [&str; 13] = [
-    "create",
-    "start",
-    "restart",
-    "pause",
-    "unpause",
-    "update",
-    "rename",
-    "kill",
-    "oom",
-    "stop",
-    "die",
-    "destroy",
-    "health_status",
-];
-const DESIRED_STATES: [&str; 3] = ["running", "shutdown", "accepted"];
-
-/// What may narrow a list of containers.
-const OF_CONTAINERS: [(&str, Fits); 3] = [
-    ("status", |value| STATUSES.contains(&value)),
-    ("health", |value| HEALTHS.contains(&value)),
-    ("id", |value| Id::read(value).is_some()),
-];
-/// What may narrow events.
-const OF_EVENTS: [(&str, Fits); 1] = [("event", |value| EVENTS.contains(&value))];
-/// What may narrow a list of tasks.
-const OF_TASKS: [(&str, Fits); 1] = [("desired-state", |value| DESIRED_STATES.contains(&value))];
-
 /// What is asked for, if it may be asked for.
 ///
 /// # Errors
@@ -74,6 +34,9 @@ pub(crate) fn parse(head: &Parts, has_body: bool, ours: &Ours) -> Result<Request
     if head.headers.contains_key(ORIGIN) {
         return Err(Refusal::new("a web page has no business here"));
     }
+    if !is_near(head) {
+        return Err(Refusal::new("it is not called by such a name"));
+    }
     let (version, segments) = path(head.uri.path())?;
     let mut query = Query::read(head.uri.query())?;
     let call = call(head.method.as_str(), &segments, &mut query, ours)?;
@@ -82,6 +45,26 @@ pub(crate) fn parse(head: &Parts, has_body: bool, ours: &Ours) -> Result<Request
         return Err(Refusal::new("a body where none belongs"));
     }
     Ok(Request { version, call })
+}
+
+/// Whether it is called by an address, or by a name that only a network of containers or this machine knows. A web page
+/// may have its own name lead here, and its requests need no `Origin` then; but that name has a dot.
+fn is_near(head: &Parts) -> bool {
+    let mut hosts = head.headers.get_all(HOST).iter();
+    let (Some(host), None) = (hosts.next(), hosts.next()) else {
+        return false;
+    };
+    let Ok(host) = host.to_str() else {
+        return false;
+    };
+    let (name, port) = host.split_once(':').unwrap_or((host, "0"));
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let literal = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
+    host.parse::<SocketAddr>().is_ok()
+        || literal.unwrap_or(host).parse::<IpAddr>().is_ok()
+        || !name.is_empty() && name.bytes().all(is_name) && port.parse::<u16>().is_ok()
 }
 
 /// The version, if there is one, and the path's segments after it.
@@ -106,22 +89,12 @@ fn call(method: &str, path: &[&str], query: &mut Query, ours: &Ours) -> Result<C
     match (method, path) {
         ("GET", ["_ping"]) => Ok(Call::Ping { head: false }),
         ("HEAD", ["_ping"]) => Ok(Call::Ping { head: true }),
-        ("GET", ["version"]) => Ok(Call::Version),
-        ("GET", ["events"]) => {
-            let filters = ours.event_filters()?;
-            Ok(Call::Events {
-                since: moment(query, "since")?,
-                until: moment(query, "until")?,
-                filters: filters.narrowed(query.filters()?, &OF_EVENTS)?,
-            })
-        }
         ("GET", ["containers", "json"]) => {
             query.off("size")?;
             let filters = ours.container_filters()?;
             Ok(Call::ListContainers {
                 all: query.switch("all")?,
-                limit: query.number("limit", 1..=LONGEST_LIST)?,
-                filters: filters.narrowed(query.filters()?, &OF_CONTAINERS)?,
+                filters: filters.including(&query.filters()?)?,
             })
         }
         ("POST", ["containers", "create"]) => {
@@ -135,15 +108,8 @@ fn call(method: &str, path: &[&str], query: &mut Query, ours: &Ours) -> Result<C
         }
         ("GET", ["services"]) => {
             let filters = ours.service_filters()?;
-            Ok(Call::ListServices {
-                status: query.switch("status")?,
-                filters: filters.narrowed(query.filters()?, &[])?,
-            })
-        }
-        ("GET", ["services", service]) => {
-            ours.stack()?;
-            query.off("insertDefaults")?;
-            Ok(Call::InspectService { id: id(service)? })
+            let filters = filters.including(&query.filters()?)?;
+            Ok(Call::ListServices { filters })
         }
         ("POST", ["services", service, "update"]) => {
             ours.stack()?;
@@ -156,7 +122,7 @@ fn call(method: &str, path: &[&str], query: &mut Query, ours: &Ours) -> Result<C
         }
         ("GET", ["tasks"]) => {
             let filters = ours.task_filters()?;
-            let filters = filters.narrowed(query.filters()?, &OF_TASKS)?;
+            let filters = filters.including(&query.filters()?)?;
             Ok(Call::ListTasks { filters })
         }
         ("GET", ["nodes"]) => ours.stack().map(|_| Call::ListNodes),
@@ -207,22 +173,6 @@ fn action(method: &str, rest: &[&str], query: &mut Query) -> Result<ContainerAct
 
 fn id(text: &str) -> Result<Id, Refusal> {
     Id::read(text).ok_or(Refusal::new("neither an id nor a name"))
-}
-
-/// Unix seconds, perhaps with a fraction.
-fn moment(query: &mut Query, name: &'static str) -> Result<Option<String>, Refusal> {
-    let digits = |text: &str, most: usize| {
-        (1..=most).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
-    };
-    let Some(text) = query.take(name) else {
-        return Ok(None);
-    };
-    let (seconds, fraction) = text.split_once('.').unwrap_or((&text, "0"));
-    if digits(seconds, 12) && digits(fraction, 9) {
-        Ok(Some(text))
-    } else {
-        Err(Refusal::new(format!("{name} must be Unix seconds")))
-    }
 }
 
 fn not_in_the_list() -> Refusal {

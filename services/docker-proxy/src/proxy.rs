@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes, HttpBody, to_bytes};
+use axum::body::{Body, HttpBody, to_bytes};
 use axum::extract::State;
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use form_urlencoded::Serializer;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -23,9 +22,10 @@ use crate::ours::Ours;
 use crate::parse::parse;
 use crate::refusal::{Failure, Refusal};
 use crate::services;
+use crate::wanted::Wanted;
 
 /// How many bodies are held at once.
-const MOST_BODIES: usize = 8;
+pub(crate) const MOST_BODIES: usize = 8;
 /// The longest body, in bytes.
 const LONGEST_BODY: usize = 1 << 20;
 /// How long a body may take to come.
@@ -91,16 +91,7 @@ pub(crate) enum Inspection {
 
 /// Answers everything.
 pub(crate) fn router(proxy: Arc<Proxy>) -> Router {
-    Router::new()
-        // The engine has no such path.
-        .route("/healthz", get(healthz))
-        .fallback(answer)
-        .with_state(proxy)
-}
-
-/// Says that the proxy lives, whatever the engine does.
-async fn healthz() -> Response {
-    axum::Json(json!({ "status": "ok" })).into_response()
+    Router::new().fallback(answer).with_state(proxy)
 }
 
 async fn answer(State(proxy): State<Arc<Proxy>>, request: axum::extract::Request) -> Response {
@@ -117,12 +108,13 @@ async fn carry_out(proxy: Arc<Proxy>, head: &Parts, request: Request, body: Body
         return refused(head, &Refusal::too_many());
     };
     let changes = request.call.changes();
-    let body = match read(&proxy, &request.call, body).await {
-        Ok(body) => body,
+    let wanted = match read(&proxy, &request.call, body).await {
+        Ok(wanted) => wanted,
         Err(refusal) => return refused(head, &refusal),
     };
-    let asked = async move { ask(&proxy, request, body).await };
-    let answered = if changes {
+    // It takes up its room for as long as it is carried out.
+    let asked = async move { (ask(&proxy, request, wanted).await, room) };
+    let (answered, room) = if changes {
         // It is carried out to its end, also when nobody waits for the answer any more: a worker that was made and not
         // connected to its networks would be left behind.
         match tokio::spawn(asked).await {
@@ -166,25 +158,23 @@ fn refused(head: &Parts, refusal: &Refusal) -> Response {
     refusal.clone().into_response()
 }
 
-/// The body of a call that has one, as JSON.
-async fn read(proxy: &Proxy, call: &Call, body: Body) -> Result<Value, Refusal> {
+/// What is read of the body of a call that has one.
+async fn read(proxy: &Proxy, call: &Call, body: Body) -> Result<Wanted, Refusal> {
     if !call.has_body() {
-        return Ok(Value::Null);
+        return Ok(Wanted::default());
     }
     let reading = async {
         let _room = proxy.bodies.acquire().await;
-        to_bytes(body, LONGEST_BODY).await
+        let bytes = to_bytes(body, LONGEST_BODY).await;
+        let bytes = bytes
+            .map_err(|_| Refusal::body(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long"))?;
+        Wanted::read(&bytes)
     };
     let late = Refusal::body(StatusCode::REQUEST_TIMEOUT, "the body does not come");
-    let bytes: Bytes = timeout(BODY_LIMIT, reading)
-        .await
-        .map_err(|_| late)?
-        .map_err(|_| Refusal::body(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long"))?;
-    serde_json::from_slice(&bytes)
-        .map_err(|_| Refusal::body(StatusCode::BAD_REQUEST, "the body is no JSON"))
+    timeout(BODY_LIMIT, reading).await.map_err(|_| late)?
 }
 
-async fn ask(proxy: &Proxy, request: Request, body: Value) -> Result<Response, Failure> {
+async fn ask(proxy: &Proxy, request: Request, wanted: Wanted) -> Result<Response, Failure> {
     let engine = &proxy.engine;
     let version = request.version;
     let answer = match request.call {
@@ -194,48 +184,26 @@ async fn ask(proxy: &Proxy, request: Request, body: Value) -> Result<Response, F
                 .ask(Ask::new(method, target(version, "/_ping", &[])))
                 .await?
         }
-        Call::Version => {
-            engine
-                .ask(Ask::get(target(version, "/version", &[])))
-                .await?
-        }
         Call::ListNodes => engine.ask(Ask::get(target(version, "/nodes", &[]))).await?,
-        Call::Events {
-            since,
-            until,
-            filters,
-        } => {
-            let times = [("since", since), ("until", until)];
-            let times = times.map(|(name, time)| Some((name, time?)));
-            let mut parameters: Vec<_> = times.into_iter().flatten().collect();
-            parameters.push(of(&filters));
-            let events = Ask::get(target(version, "/events", &parameters));
-            return Ok(engine.stream(events).await?);
-        }
-        Call::ListContainers {
-            all,
-            limit,
-            filters,
-        } => {
-            let mut parameters = vec![("all", u8::from(all).to_string()), of(&filters)];
-            parameters.extend(limit.map(|limit| ("limit", limit.to_string())));
+        Call::ListContainers { all, filters } => {
+            let parameters = [("all", u8::from(all).to_string()), of(&filters)];
             let list = Ask::get(target(version, "/containers/json", &parameters));
             engine.ask(list).await?
         }
         Call::CreateContainer { worker, ours } => {
-            create::create(proxy, &worker, &ours, &body).await?
+            create::create(proxy, &worker, &ours, wanted.config_hash()).await?
         }
         Call::Container { id, action } => return container(proxy, version, &id, action).await,
-        Call::ListServices { status, filters } => {
-            let parameters = [("status", status.to_string()), of(&filters)];
-            let list = engine.ask(Ask::get(target(version, "/services", &parameters)));
-            return services::only_ours(&proxy.ours, list.await?);
+        Call::ListServices { filters } => {
+            let list = Ask::get(target(version, "/services", &[of(&filters)]));
+            services::only_ours(&proxy.ours, engine.ask(list).await?)?
         }
-        Call::InspectService { id } => services::inspect(proxy, version, &id).await?.into_answer(),
-        Call::ScaleService { id, version } => services::scale(proxy, &id, version, &body).await?,
+        Call::ScaleService { id, version } => {
+            services::scale(proxy, &id, version, wanted.replicas()).await?
+        }
         Call::ListTasks { filters } => {
             let list = Ask::get(target(version, "/tasks", &[of(&filters)]));
-            engine.ask(list).await?
+            services::tasks(engine.ask(list).await?)?
         }
     };
     Ok(answer.into_response())
@@ -249,13 +217,17 @@ async fn container(
 ) -> Result<Response, Failure> {
     let path = format!("/containers/{}/json", id.as_str());
     let version = version.filter(|_| action == ContainerAction::Inspect);
-    let (id, answer) = match proxy.inspect_by(target(version, &path, &[])).await? {
-        Inspection::Of { id, answer, .. } => (id, answer),
+    let (id, mut said, answer) = match proxy.inspect_by(target(version, &path, &[])).await? {
+        Inspection::Of { id, said, answer } => (id, said, answer),
         Inspection::Not(answer) => return Ok(answer.into_response()),
     };
     let engine = &proxy.engine;
     let answer = match action {
-        ContainerAction::Inspect => answer,
+        ContainerAction::Inspect => {
+            // It has the passwords, and nobody there needs it.
+            said["Config"]["Env"] = json!([]);
+            answer.with(&said)
+        }
         ContainerAction::Start => {
             engine
                 .ask(Ask::post(format!("/containers/{id}/start")))

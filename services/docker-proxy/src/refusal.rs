@@ -41,7 +41,15 @@ impl Refusal {
         }
     }
 
-    /// The body is too long (413) or does not come (408).
+    /// Somebody else has changed it since the caller looked: 500, in Swarm's own words, by which its clients know it.
+    pub(crate) fn out_of_sequence() -> Self {
+        Self {
+            status: StatusCode::INTERNAL_SERVER_ERROR,
+            ..Self::new("update out of sequence")
+        }
+    }
+
+    /// The body is too long (413), does not come (408), or is no JSON (400).
     pub(crate) fn body(status: StatusCode, reason: &'static str) -> Self {
         Self {
             status,

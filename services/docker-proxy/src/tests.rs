@@ -4,6 +4,7 @@
 mod change;
 mod client;
 mod create;
+mod limits;
 mod see;
 mod stand_in;
 mod streams;
@@ -120,21 +121,18 @@ async fn compose_of(containers: Vec<Value>) -> (StandIn, Client) {
 
 /// What an engine says of a service of a stack.
 fn service(id: &str, stack: &str, name: &str) -> Value {
-    json!({
-        "ID": id,
-        "Version": { "Index": 11 },
-        "Spec": {
-            "Name": name,
-            "Labels": { NAMESPACE: stack },
-            "TaskTemplate": { "ContainerSpec": {
-                "Image": "taskmaster:latest",
-                "Env": [SECRET],
-                "Healthcheck": { "Interval": 5_000_000_000_u64 },
-                "OfANewerEngine": [1],
-            } },
-            "Mode": { "Replicated": { "Replicas": 3 } },
-        },
-    })
+    let spec = json!({
+        "Name": name,
+        "Labels": { NAMESPACE: stack },
+        "TaskTemplate": { "ContainerSpec": {
+            "Image": "taskmaster:latest",
+            "Env": [SECRET],
+            "Healthcheck": { "Interval": 5_000_000_000_u64 },
+            "OfANewerEngine": [1],
+        } },
+        "Mode": { "Replicated": { "Replicas": 3 } },
+    });
+    json!({ "ID": id, "Version": { "Index": 11 }, "Spec": spec, "PreviousSpec": spec })
 }
 
 /// A proxy for the service `tm_worker` of the stack `tm` among others.

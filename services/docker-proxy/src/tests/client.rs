@@ -13,8 +13,8 @@ use crate::engine::Engine;
 use crate::ours::Ours;
 use crate::proxy::{Proxy, router};
 
-/// How many requests the proxy answers at once.
-pub(super) const MOST_REQUESTS: usize = 8;
+/// How many requests the proxy answers at once: more than it reads bodies of.
+pub(super) const MOST_REQUESTS: usize = 10;
 
 /// A proxy, and how to ask it. One that was started here ends with this.
 pub(super) struct Client {
@@ -95,9 +95,12 @@ impl Client {
             0 => String::new(),
             length => format!("Content-Length: {length}\r\n"),
         };
-        let request = format!(
-            "{line} HTTP/1.1\r\nHost: docker-proxy\r\nConnection: close\r\n{length}{headers}\r\n{body}"
-        );
+        let host = match headers.contains("Host: ") {
+            true => "",
+            false => "Host: docker-proxy\r\n",
+        };
+        let request =
+            format!("{line} HTTP/1.1\r\n{host}Connection: close\r\n{length}{headers}\r\n{body}");
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();
         stream

@@ -113,27 +113,33 @@ async fn bodies_that_are_none_are_refused() {
 }
 
 #[tokio::test]
-async fn there_are_never_more_than_fifty() {
+async fn there_are_never_more_than_two_whole_fleets() {
     let workers = |count| {
-        (1..=count).map(|number| container(&format!("a{number:02}"), "tm", "worker", number))
+        let id = |number| format!("a{number:03}");
+        (1..=count).map(move |number| {
+            let mut worker = container(&id(number), "tm", "worker", number);
+            worker["Created"] = "2026-01-01T00:00:09Z".into();
+            worker
+        })
     };
-    let (engine, client) = compose_of(workers(50).collect()).await;
+    let (engine, client) = compose_of(workers(100).collect()).await;
     let refused = client
-        .post("/containers/create?name=tm_worker_51", &hostile())
+        .post("/containers/create?name=tm_worker_101", &hostile())
         .await;
     refused.assert_refused(403);
+    assert!(refused.body.contains("wait until they are gone"));
     // Those that have stopped count, those of others do not.
-    let mut stopped: Vec<Value> = workers(49).chain(three_projects().split_off(2)).collect();
+    let mut stopped: Vec<Value> = workers(99).chain(three_projects().split_off(2)).collect();
     stopped[0]["State"]["Status"] = "exited".into();
     engine.world().containers = stopped;
     // One that is being made counts before the engine tells of it.
     let hold = Arc::new(Notify::new());
     engine.world().hold = Some(Arc::clone(&hold));
-    let first = client.post("/containers/create?name=tm_worker_60", &Value::Null);
+    let first = client.post("/containers/create?name=tm_worker_160", &Value::Null);
     let second = async {
         engine.creating.notified().await;
         let second = client
-            .post("/containers/create?name=tm_worker_61", &Value::Null)
+            .post("/containers/create?name=tm_worker_161", &Value::Null)
             .await;
         hold.notify_one();
         second

@@ -45,8 +45,10 @@ async fn ours_is_shown_by_id_beginning_and_name_and_nothing_else_is() {
             .ask(&format!("GET /v1.41/containers/{name}/json"))
             .await;
         assert_eq!(answer.status, 200);
-        assert_eq!(answer.json(), engine.world().containers[0]);
-        assert!(answer.body.contains(SECRET));
+        let mut expected = engine.world().containers[0].clone();
+        expected["Config"]["Env"] = json!([]);
+        assert_eq!(answer.json(), expected);
+        assert!(!answer.body.contains(SECRET));
     }
     for start in FOREIGN {
         for name in [id(start), id(start)[..12].to_owned()] {
@@ -100,6 +102,8 @@ async fn what_is_not_in_the_list_never_reaches_the_engine() {
         &format!("DELETE /containers/{id}?v=1&force=1"),
         &format!("POST /containers/{id}/kill?signal=KILL"),
         "GET /images/json",
+        "GET /version",
+        "GET /events",
         "GET /containers/..%2f..%2fimages/json",
         "GET //containers/json",
         "GET /containers/../images/json",
@@ -123,19 +127,13 @@ async fn what_is_not_in_the_list_never_reaches_the_engine() {
     let chunked = "Transfer-Encoding: chunked\r\n";
     let start = format!("POST /containers/{id}/start");
     client.send(&start, chunked, "").await.assert_refused(403);
+    // A web page that had its own name lead here.
+    let rebound = "Host: evil.example:2375\r\n";
+    client
+        .send("GET /_ping", rebound, "")
+        .await
+        .assert_refused(403);
     assert_eq!(engine.lines(), [""; 0]);
-}
-
-#[tokio::test]
-async fn health_is_the_proxys_own() {
-    let nobody = closed_port().await;
-    let client = Client::start(nobody, Ours::project("tm", "worker")).await;
-    let answer = client.ask("GET /healthz").await;
-    assert_eq!(
-        (answer.status, answer.json()),
-        (200, json!({ "status": "ok" }))
-    );
-    assert_eq!(client.ask("POST /healthz").await.status, 405);
 }
 
 #[tokio::test]
@@ -146,7 +144,6 @@ async fn an_engine_that_is_away_is_502() {
         "GET /_ping",
         "GET /containers/json",
         "GET /containers/x/json",
-        "GET /events",
     ] {
         client.ask(line).await.assert_refused(502);
     }

@@ -41,6 +41,10 @@ pub(super) struct World {
     pub(super) hold: Option<Arc<Notify>>,
     /// A container was connected to a network.
     pub(super) connected: Arc<Notify>,
+    /// Streams do not begin.
+    pub(super) silent: bool,
+    /// Stops wait for this.
+    pub(super) hold_stops: Option<Arc<Notify>>,
     /// What comes out of the streams.
     pub(super) streams: Vec<mpsc::Sender<Bytes>>,
 }
@@ -53,6 +57,8 @@ pub(super) struct StandIn {
     pub(super) listened: Arc<Notify>,
     /// A creation has come.
     pub(super) creating: Arc<Notify>,
+    /// A stop has come.
+    pub(super) stopping: Arc<Notify>,
     _serving: AbortOnDropHandle<()>,
 }
 
@@ -61,6 +67,7 @@ struct Shared {
     world: Arc<Mutex<World>>,
     listened: Arc<Notify>,
     creating: Arc<Notify>,
+    stopping: Arc<Notify>,
 }
 
 impl StandIn {
@@ -74,6 +81,7 @@ impl StandIn {
             world: Arc::new(Mutex::new(world)),
             listened: Arc::default(),
             creating: Arc::default(),
+            stopping: Arc::default(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -84,6 +92,7 @@ impl StandIn {
             world: shared.world,
             listened: shared.listened,
             creating: shared.creating,
+            stopping: shared.stopping,
             _serving: AbortOnDropHandle::new(tokio::spawn(serving)),
         }
     }
@@ -129,7 +138,13 @@ async fn answer(State(shared): State<Shared>, request: Request) -> Response {
         segments.remove(0);
     }
     match (head.method.as_str(), &segments[..]) {
-        ("GET", ["events"]) | ("POST", ["containers", _, "wait"]) => stream(&shared),
+        ("POST", ["containers", _, "wait"]) => {
+            if shared.world.lock().unwrap().silent {
+                shared.listened.notify_one();
+                std::future::pending::<()>().await;
+            }
+            stream(&shared)
+        }
         ("POST", ["containers", "create"]) => {
             shared.creating.notify_one();
             let hold = shared.world.lock().unwrap().hold.take();
@@ -140,6 +155,13 @@ async fn answer(State(shared): State<Shared>, request: Request) -> Response {
             shared.world.lock().unwrap().create(&query["name"], body)
         }
         (method, segments) => {
+            if let ["containers", _, "stop"] = segments {
+                shared.stopping.notify_one();
+                let hold = shared.world.lock().unwrap().hold_stops.clone();
+                if let Some(hold) = hold {
+                    hold.notified().await;
+                }
+            }
             let mut world = shared.world.lock().unwrap();
             world.answer(method, segments, &query, &body)
         }
@@ -170,7 +192,6 @@ impl World {
             ("GET" | "HEAD", ["_ping"]) => {
                 ([("Api-Version", "1.41"), ("Docker-Secret", "x")], "OK").into_response()
             }
-            ("GET", ["version"]) => Json(json!({ "ApiVersion": "1.41" })).into_response(),
             ("GET", ["containers", "json"]) => Json(self.list(&query["filters"])).into_response(),
             ("GET", ["containers", name, "json"]) => {
                 let Some(index) = self.find(name) else {
@@ -216,7 +237,11 @@ impl World {
             ("POST", ["services", _, "update"]) => {
                 Json(json!({ "Warnings": null })).into_response()
             }
-            ("GET", ["tasks" | "nodes"]) => Json(json!([{ "ID": "x" }])).into_response(),
+            ("GET", ["tasks"]) => {
+                let spec = json!({ "ContainerSpec": { "Image": "i", "Env": [super::SECRET] } });
+                Json(json!([{ "ID": "x", "Spec": spec }])).into_response()
+            }
+            ("GET", ["nodes"]) => Json(json!([{ "ID": "x" }])).into_response(),
             // What should never be asked, and would be done.
             _ => StatusCode::IM_A_TEAPOT.into_response(),
         }
