@@ -72,11 +72,42 @@ fn passwords_are_made_once_and_for_their_owner_only() -> Result<()> {
 fn what_is_there_is_left_as_it_is() -> Result<()> {
     let folder = checkout()?;
     let file = folder.path().join(".env");
-    fs::write(&file, "POSTGRES_PASSWORD=\n")?;
-    let output = run(folder.path())?;
-    assert!(output.status.success(), "{output:?}");
-    assert!(String::from_utf8_lossy(&output.stderr).contains("left as it is"));
-    assert_eq!(fs::read_to_string(file)?, "POSTGRES_PASSWORD=\n");
+    for (env, code, said) in [
+        (
+            "POSTGRES_PASSWORD=a\nRABBITMQ_PASSWORD='b'\n",
+            0,
+            "left as it is",
+        ),
+        ("POSTGRES_PASSWORD=\n", 1, "fill in both passwords in .env"),
+        (
+            "POSTGRES_PASSWORD=a\n#RABBITMQ_PASSWORD=b\n",
+            1,
+            "fill in both passwords in .env",
+        ),
+        (
+            "POSTGRES_PASSWORD=\"\"\nRABBITMQ_PASSWORD=b\n",
+            1,
+            "fill in both passwords in .env",
+        ),
+    ] {
+        fs::write(&file, env)?;
+        let output = run(folder.path())?;
+        assert_eq!(output.status.code(), Some(code), "{env}: {output:?}");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(error.contains(said), "{env}: {error}");
+        assert_eq!(fs::read_to_string(&file)?, env);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_script_that_fails_leaves_no_half_of_it() -> Result<()> {
+    let folder = checkout()?;
+    fs::remove_file(folder.path().join(".env.example"))?;
+    assert!(!run(folder.path())?.status.success());
+    for left in [".env", ".env.new"] {
+        assert!(!folder.path().join(left).exists(), "{left}");
+    }
     Ok(())
 }
 
