@@ -17,6 +17,8 @@ mod reason;
 mod settings;
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod simulation;
 #[cfg(test)]
 mod tests;

@@ -5,17 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::anyhow;
-use taskmaster_core::autoscale::{Autoscaler, Decision, Settings};
+use taskmaster_core::autoscale::{Autoscaler, Decision, Observation, Settings};
 use taskmaster_fleet::{FleetKind, ScaleOutcome};
 use taskmaster_runtime::{Backoff, Next, Periodic, run_periodically};
 use taskmaster_store::autoscaler::{self, Outcome};
 use taskmaster_store::leadership::{Candidate, Leadership, Office};
 use taskmaster_store::{StoreConfig, bounded};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::error::ApiError;
 use crate::operations::{Decided, Order};
 use crate::{ApiState, operations};
+
+#[cfg(test)]
+mod tests;
 
 /// How often an API that does not lead tries to, and one that leads makes sure that it still does.
 const PULSE: Duration = Duration::from_millis(500);
@@ -80,11 +84,8 @@ async fn lead(
     shutdown: &CancellationToken,
 ) {
     let term = shutdown.child_token();
-    let leader = Leader {
-        state: state.clone(),
-        interval,
-        autoscaler: Autoscaler::default(),
-    };
+    let leader = Leader::new(state, interval);
+    let under_way = leader.under_way.clone();
     let deciding = tokio::spawn(run_periodically(leader, Arc::default(), term.clone()));
     loop {
         tokio::select! {
@@ -107,6 +108,9 @@ async fn lead(
     if let Err(error) = deciding.await {
         tracing::error!(%error, "the autoscaler panicked");
     }
+    // The next one to lead is to know of it.
+    under_way.close();
+    under_way.wait().await;
     if shutdown.is_cancelled()
         && let Err(error) = leadership.resign().await
     {
@@ -119,6 +123,19 @@ struct Leader {
     state: ApiState,
     interval: Duration,
     autoscaler: Autoscaler,
+    /// What is carried out.
+    under_way: TaskTracker,
+}
+
+impl Leader {
+    fn new(state: &ApiState, interval: Duration) -> Self {
+        Self {
+            state: state.clone(),
+            interval,
+            autoscaler: Autoscaler::default(),
+            under_way: TaskTracker::new(),
+        }
+    }
 }
 
 impl Periodic for Leader {
@@ -134,19 +151,13 @@ impl Periodic for Leader {
         let Some(desired) = operations::desired(&self.state).await? else {
             return Ok(Next::After(self.interval));
         };
-        let seen = bounded(autoscaler::observe(pool, desired, settings.target_seconds)).await?;
+        let seen = observe(&self.state, desired, &settings).await?;
         let decision = self.autoscaler.decide(&settings, &seen);
-        let outcome = self.carry_out(&settings, &decision).await;
-        let recorded = bounded(autoscaler::record(
-            pool,
-            &decision,
-            &seen,
-            settings.dry_run,
-            &outcome,
-        ));
-        if recorded.await? {
-            let (from, to, reason) = (decision.from, decision.to, decision.reason);
-            tracing::info!(workers.from = from, workers.to = to, %reason, ?outcome, "decided");
+        // On its own: a change that has begun is recorded, even if this API loses the lead or stops meanwhile.
+        let carrying_out = carry_out(self.state.clone(), settings, decision.clone(), seen);
+        let outcome = self.under_way.spawn(carrying_out).await??;
+        if outcome == Outcome::Applied {
+            self.autoscaler.carried_out(&decision);
         }
         // Each try is written down in the audit.
         let pause = match outcome {
@@ -157,18 +168,73 @@ impl Periodic for Leader {
     }
 }
 
-impl Leader {
-    async fn carry_out(&self, settings: &Settings, decision: &Decision) -> Outcome {
-        if !decision.is_change() || settings.dry_run {
-            return Outcome::Kept;
+/// Looks at the work and at the workers, of whom there are to be `desired`.
+pub(crate) async fn observe(
+    state: &ApiState,
+    desired: u32,
+    settings: &Settings,
+) -> taskmaster_store::Result<Observation> {
+    let looking = autoscaler::observe(&state.pool, desired, settings.target_seconds);
+    Ok(Observation {
+        // Swarm chooses who goes.
+        idle_first: state.fleet.kind() != FleetKind::Swarm,
+        ..bounded(looking).await?
+    })
+}
+
+/// Does what was decided, and records it.
+async fn carry_out(
+    state: ApiState,
+    settings: Settings,
+    decision: Decision,
+    seen: Observation,
+) -> anyhow::Result<Outcome> {
+    let outcome = attempt(&state, &settings, &decision).await;
+    if record(&state, &decision, &seen, settings.dry_run, &outcome).await? {
+        let (from, to, reason) = (decision.from, decision.to, decision.reason);
+        tracing::info!(workers.from = from, workers.to = to, %reason, ?outcome, "decided");
+    }
+    Ok(outcome)
+}
+
+async fn attempt(state: &ApiState, settings: &Settings, decision: &Decision) -> Outcome {
+    if !decision.is_change() || settings.dry_run {
+        return Outcome::Kept;
+    }
+    match scale(state, settings, decision).await {
+        Ok(scaled) if operations::has_failed(&scaled) => {
+            Outcome::Failed(operations::failures(&scaled))
         }
-        match scale(&self.state, settings, decision).await {
-            Ok(scaled) if operations::has_failed(&scaled) => {
-                Outcome::Failed(operations::failures(&scaled))
+        // What was not done of it is done at one of the next looks.
+        Ok(_) => Outcome::Applied,
+        Err(error) => {
+            // Whoever reads the decision is not told of our faults.
+            tracing::warn!(%error, "the fleet was not scaled");
+            Outcome::Failed(error.detail())
+        }
+    }
+}
+
+/// Records a decision, returns whether it did. The cool-downs begin at the changes that are recorded: these are tried until
+/// Postgres is there again, or this API stops.
+async fn record(
+    state: &ApiState,
+    decision: &Decision,
+    seen: &Observation,
+    dry_run: bool,
+    outcome: &Outcome,
+) -> taskmaster_store::Result<bool> {
+    let mut backoff = Backoff::default();
+    loop {
+        let recording = autoscaler::record(&state.pool, decision, seen, dry_run, outcome);
+        match bounded(recording).await {
+            Err(error) if *outcome == Outcome::Applied && !state.shutdown.is_cancelled() => {
+                if backoff.is_fresh() {
+                    tracing::warn!(%error, "cannot record how the fleet was scaled, will try again");
+                }
+                state.shutdown.run_until_cancelled(backoff.wait()).await;
             }
-            // What was not done of it is done at one of the next looks.
-            Ok(_) => Outcome::Applied,
-            Err(error) => Outcome::Failed(error.detail()),
+            recorded => return recorded,
         }
     }
 }

@@ -8,6 +8,7 @@ use taskmaster_fleet::{MAX_WORKERS, MIN_WORKERS};
 use taskmaster_store::{autoscaler, bounded};
 use utoipa::{IntoParams, ToSchema};
 
+use crate::autoscaler::observe;
 use crate::caller::Caller;
 use crate::error::ApiError;
 use crate::query::{Parameters, number};
@@ -92,12 +93,7 @@ pub(crate) async fn forecast(
 /// What there is to see. Where this API does not decide how many workers there are to be, those that are there are meant.
 async fn observed(state: &ApiState, settings: &Settings) -> Result<Observation, ApiError> {
     let desired = operations::desired(state).await?;
-    let looked = autoscaler::observe(
-        &state.pool,
-        desired.unwrap_or_default(),
-        settings.target_seconds,
-    );
-    let seen = bounded(looked).await?;
+    let seen = observe(state, desired.unwrap_or_default(), settings).await?;
     Ok(Observation {
         desired: desired.unwrap_or(seen.online),
         ..seen

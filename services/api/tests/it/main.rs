@@ -9,6 +9,7 @@ mod api;
 mod attempts;
 mod audit;
 mod autoscaler;
+mod autoscaler_leader;
 mod bad_address;
 mod bad_input;
 mod drain;
