@@ -448,7 +448,8 @@ export interface paths {
         /**
          * Makes the fleet this large. Workers that go finish what they run first.
          * @description Answers when those that are new are started and the others told to go. 409 while another change of the fleet is under way
-         *     and takes long, 502 when none of the new ones could be started, 503 when the Docker engine does not answer.
+         *     and takes long, 502 when the Docker engine fails or none of the new ones could be started, 503 when it does not answer or
+         *     too many changes wait.
          */
         post: operations["scale"];
         delete?: never;

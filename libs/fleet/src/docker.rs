@@ -341,6 +341,9 @@ impl From<EngineError> for FleetError {
     fn from(error: EngineError) -> Self {
         match error {
             EngineError::Away => Self::EngineAway,
+            EngineError::Refused {
+                status: status @ 500..,
+            } => Self::EngineFailed { status },
             error => Self::Refused(error.to_string()),
         }
     }

@@ -36,6 +36,12 @@ pub enum FleetError {
     /// The containers, or the engine, do not allow it. The words are fit for a caller.
     #[error("{0}")]
     Refused(String),
+    /// The engine tried, and could not.
+    #[error("the engine failed ({status}); this program's log has its words")]
+    EngineFailed {
+        /// HTTP's: 500 and above.
+        status: u16,
+    },
     /// A worker could not be started.
     #[error("starting {name}: {source}")]
     Io {

@@ -214,6 +214,7 @@ impl From<SwarmError> for FleetError {
     fn from(error: SwarmError) -> Self {
         match error {
             SwarmError::Away => Self::EngineAway,
+            SwarmError::Failed { status } => Self::EngineFailed { status },
             error => Self::Refused(error.to_string()),
         }
     }

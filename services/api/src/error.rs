@@ -26,7 +26,7 @@ pub(crate) enum ApiError {
     /// Not in the state that the thing is in. 409.
     #[error("conflict: {0}")]
     Conflict(String),
-    /// Any other refusal, with its status and reason.
+    /// Any other refusal, with its status and reason; with 502, somebody that this depends on has failed.
     #[error("refused with {0}: {1}")]
     Refused(StatusCode, String),
     /// Postgres. 503 if it is away, else 500.
@@ -50,7 +50,10 @@ impl ApiError {
 
     /// Whether the request was looked at and found to be impossible, so that nothing was tried.
     pub(crate) fn is_refusal(&self) -> bool {
-        !matches!(self, Self::Store(_) | Self::Internal(_))
+        !matches!(
+            self,
+            Self::Store(_) | Self::Internal(_) | Self::Refused(StatusCode::BAD_GATEWAY, _)
+        )
     }
 
     /// What its answer says.
@@ -88,6 +91,9 @@ impl From<FleetError> for ApiError {
             FleetError::NoTemplate | FleetError::Refused(_) => Self::Conflict(error.to_string()),
             FleetError::ShuttingDown | FleetError::EngineAway => {
                 Self::Refused(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+            }
+            FleetError::EngineFailed { .. } => {
+                Self::Refused(StatusCode::BAD_GATEWAY, error.to_string())
             }
             error => Self::Internal(error.into()),
         }

@@ -31,6 +31,12 @@ pub(super) enum SwarmError {
     /// The service was changed by somebody else since it was read.
     #[error("the service is being changed by somebody else as well")]
     OutOfSequence,
+    /// It tried, and could not.
+    #[error("the engine failed ({status}); this program's log has its words")]
+    Failed {
+        /// HTTP's: 500 and above.
+        status: u16,
+    },
     /// It said no, or what it has is not what can be scaled. For a caller.
     #[error("{0}")]
     Refused(String),
@@ -219,6 +225,10 @@ fn refused(status: StatusCode, said: &str) -> SwarmError {
             SwarmError::Refused(advice.into())
         }
         502..=504 => SwarmError::Away,
+        status @ 500.. => {
+            tracing::warn!(http.status = status, said, "the Docker engine failed");
+            SwarmError::Failed { status }
+        }
         status => {
             tracing::warn!(http.status = status, said, "the Docker engine refused");
             SwarmError::Refused(format!(

@@ -110,7 +110,8 @@ impl ScaleResult {
 /// Makes the fleet this large. Workers that go finish what they run first.
 ///
 /// Answers when those that are new are started and the others told to go. 409 while another change of the fleet is under way
-/// and takes long, 502 when none of the new ones could be started, 503 when the Docker engine does not answer.
+/// and takes long, 502 when the Docker engine fails or none of the new ones could be started, 503 when it does not answer or
+/// too many changes wait.
 #[utoipa::path(
     post, path = "/api/workers/scale", tag = "original", operation_id = "scale",
     request_body = ScaleRequest,

@@ -4,6 +4,8 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
+use axum::Router;
+use axum::http::StatusCode;
 use serde_json::json;
 use taskmaster_fleet::{
     DockerFleet, DockerFleetConfig, Fleet, Output, ProcessFleet, ProcessFleetConfig,
@@ -11,9 +13,11 @@ use taskmaster_fleet::{
 use taskmaster_store::workers;
 use taskmaster_testkit::eventually;
 use tempfile::TempDir;
+use tokio::net::TcpListener;
 
 use crate::answer::PATIENCE;
 use crate::api::{TestApi, closed_port};
+use crate::audit::{ended, entries};
 use crate::stand_in::StandIn;
 
 pub(crate) async fn fleet(folder: &TempDir, count: u32) -> Fleet {
@@ -235,4 +239,30 @@ async fn an_engine_that_is_away_changes_nothing_and_is_told() {
     }
     let workers = workers::list(api.pool()).await.unwrap();
     assert_eq!(workers[0].status, "idle");
+}
+
+/// It is no refusal: the engine may have done some of it.
+#[tokio::test]
+async fn an_engine_that_fails_is_told_as_a_failure() {
+    let answer = async || {
+        let body = json!({"message": "no space left on device"}).to_string();
+        (StatusCode::INTERNAL_SERVER_ERROR, body)
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = Router::new().fallback(answer);
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let config = DockerFleetConfig {
+        host: format!("tcp://{address}"),
+        project: Some("a-project".to_owned()),
+        service: "worker".to_owned(),
+    };
+    let fleet = Fleet::Docker(DockerFleet::new(config).unwrap());
+    let api = TestApi::with_fleet(fleet).await;
+    let scaled = api.post("/api/workers/scale", json!({"count": 3})).await;
+    let problem = scaled.problem(502);
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.contains("the engine failed (500)"), "{detail}");
+    let entry = ended(&api, &entries(&api).await[0]["id"]).await;
+    assert_eq!(entry["outcome"], "failed", "{entry}");
 }
