@@ -76,6 +76,8 @@ async fn every_change_of_the_fleet_is_written_down() {
     // One of somebody else's.
     StandIn::register(api.pool(), "elsewhere").await;
     api.ask("/api/v1/workers/elsewhere/drain").await.json(202);
+    // They are compared below: none may change any more.
+    ended(&api, &entries(&api).await[0]["id"]).await;
 
     let all = entries(&api).await;
     let seen: Vec<_> = all
