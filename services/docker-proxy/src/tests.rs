@@ -4,6 +4,7 @@
 mod change;
 mod client;
 mod create;
+mod fleet;
 mod limits;
 mod see;
 mod stand_in;
