@@ -70,6 +70,8 @@ async fn a_fleet_that_could_not_be_scaled_is_left_alone_for_a_while() {
         (1, 2, false)
     );
     assert!(decision.error.is_some(), "{decision:?}");
+    // Its end is written down after it is told.
+    state.operations.stopped().await;
     let audited = audit::list(&state.pool, None, 10).await.unwrap();
     let tried = audited.iter().find(|it| it.action == "fleet.autoscale");
     assert_eq!(
