@@ -158,7 +158,10 @@ impl Reporter {
                 && let Some(capture) = captures.get(&started.task)
             {
                 let mut capture = capture.lock().unwrap_or_else(PoisonError::into_inner);
-                ending.remark(&lost_remark(capture.lost(bytes)));
+                let bytes = capture.lost(bytes);
+                if bytes > 0 {
+                    ending.remark(&lost_remark(bytes));
+                }
             }
         }
         if !handed_back.is_empty() {
@@ -169,7 +172,7 @@ impl Reporter {
         }
     }
 
-    /// Stores output; returns how many bytes of which runs could not be.
+    /// Stores output; returns how many bytes of which runs could not be: zero, if it was only a remark.
     async fn store(&self, output: &Taken) -> HashMap<TaskLease, u64> {
         let mut lost = HashMap::new();
         let mut rest = output.pieces.as_slice();
@@ -182,8 +185,10 @@ impl Reporter {
             // One piece is never larger than what may be written at once.
             let (pieces, later) = rest.split_at(fits.count().max(1));
             if !while_there_is_room(|| output::append(&self.pool, pieces, &[])).await {
-                for piece in pieces.iter().filter(|piece| piece.stream != Stream::Note) {
-                    *lost.entry(piece.task).or_default() += piece.data.len() as u64;
+                for piece in pieces {
+                    let printed = piece.stream != Stream::Note;
+                    *lost.entry(piece.task).or_default() +=
+                        if printed { piece.data.len() as u64 } else { 0 };
                 }
             }
             rest = later;
