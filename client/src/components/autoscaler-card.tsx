@@ -11,7 +11,7 @@ import {
 } from "@/services/autoscaler";
 import { useFleet } from "@/services/fleet";
 import { AutoscalerForm } from "./autoscaler-form";
-import { ProblemAlert } from "./problem-alert";
+import { ProblemAlert, QueryProblem } from "./problem-alert";
 import { RelativeTime } from "./relative-time";
 import { Button } from "./ui/button";
 import { Card, CardHeader } from "./ui/card";
@@ -75,23 +75,9 @@ export function AutoscalerCard() {
       {visible && forecast.data !== undefined && (
         <Outlook forecast={forecast.data} autoscaler={autoscaler} desired={desired ?? undefined} />
       )}
-      {visible && forecast.error !== null && forecast.data === undefined && (
-        <ProblemAlert
-          error={forecast.error}
-          onRetry={() => void forecast.refetch()}
-          retrying={forecast.isFetching}
-          className="m-3"
-        />
-      )}
+      {visible && <QueryProblem query={forecast} className="m-3" />}
       {decisions.data !== undefined && <Decisions decisions={decisions.data.decisions} />}
-      {decisions.error !== null && decisions.data === undefined && (
-        <ProblemAlert
-          error={decisions.error}
-          onRetry={() => void decisions.refetch()}
-          retrying={decisions.isFetching}
-          className="m-3"
-        />
-      )}
+      <QueryProblem query={decisions} className="m-3" />
     </Card>
   );
 }

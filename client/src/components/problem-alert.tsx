@@ -1,3 +1,4 @@
+import type { UseQueryResult } from "@tanstack/react-query";
 import { CircleAlert } from "lucide-react";
 import { cn } from "@/lib/cn";
 import { ProblemError } from "@/services/http";
@@ -39,5 +40,20 @@ export function ProblemAlert({ error, onRetry, retrying = false, className }: Pr
         </Button>
       )}
     </div>
+  );
+}
+
+type QueryProblemProps = { query: UseQueryResult<unknown>; className?: string };
+
+/** Why there is nothing to show yet; nothing while the query has, or may still get, something. */
+export function QueryProblem({ query, className }: QueryProblemProps) {
+  if (query.error === null || query.data !== undefined) return null;
+  return (
+    <ProblemAlert
+      error={query.error}
+      onRetry={() => void query.refetch()}
+      retrying={query.isFetching}
+      className={className}
+    />
   );
 }

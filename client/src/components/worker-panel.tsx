@@ -5,7 +5,7 @@ import { isOnline, useWorkers, type Worker } from "@/services/workers";
 import { CommandLine } from "./command-line";
 import { EmptyState } from "./empty-state";
 import { MemberRow } from "./member-row";
-import { ProblemAlert } from "./problem-alert";
+import { QueryProblem } from "./problem-alert";
 import { ScaleControl } from "./scale-control";
 import { Button } from "./ui/button";
 import { Card, CardHeader } from "./ui/card";
@@ -39,23 +39,9 @@ export function WorkerPanel() {
         </p>
       )}
       {fleet.isLoading && <div className="h-[4.9375rem] border-b" />}
-      {fleet.error !== null && fleet.data === undefined && (
-        <ProblemAlert
-          error={fleet.error}
-          onRetry={() => void fleet.refetch()}
-          retrying={fleet.isFetching}
-          className="m-3"
-        />
-      )}
+      <QueryProblem query={fleet} className="m-3" />
       {fleet.data !== undefined && fleet.data.nodes.length > 0 && <NodeList nodes={fleet.data.nodes} />}
-      {workers.error !== null && all === undefined && (
-        <ProblemAlert
-          error={workers.error}
-          onRetry={() => void workers.refetch()}
-          retrying={workers.isFetching}
-          className="m-3"
-        />
-      )}
+      <QueryProblem query={workers} className="m-3" />
       {workers.isLoading && <PlaceholderRows />}
       {all !== undefined && <WorkerList workers={all} fleet={fleet.data} />}
     </Card>

@@ -129,31 +129,26 @@ pub struct Step {
 /// # Errors
 /// When Postgres is away.
 pub async fn begin(pool: &PgPool, new: &New<'_>) -> Result<()> {
-    sqlx::query!(
-        "insert into audit (id, caller, action, fleet, request, reason) values ($1, $2, $3, $4, $5, $6)",
-        new.id,
-        new.caller,
-        new.action,
-        new.fleet,
-        new.request,
-        new.reason,
-    )
-    .execute(&mut *acquire(pool).await?)
-    .await?;
-    Ok(())
+    write(&mut *acquire(pool).await?, new, false).await
 }
 
 /// Writes down what is done in the same transaction, so that neither is there without the other.
 pub(crate) async fn write_done(connection: &mut PgConnection, new: &New<'_>) -> Result<()> {
+    write(connection, new, true).await
+}
+
+async fn write(connection: &mut PgConnection, new: &New<'_>, done: bool) -> Result<()> {
     sqlx::query!(
         "insert into audit (id, caller, action, fleet, request, reason, decided_at, finished_at, outcome)
-         values ($1, $2, $3, $4, $5, $6, now(), now(), 'done')",
+         values ($1, $2, $3, $4, $5, $6, case when $7 then now() end, case when $7 then now() end,
+             case when $7 then 'done' end)",
         new.id,
         new.caller,
         new.action,
         new.fleet,
         new.request,
         new.reason,
+        done,
     )
     .execute(connection)
     .await?;

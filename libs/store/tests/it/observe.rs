@@ -16,6 +16,15 @@ async fn execute(pool: &PgPool, statement: &'static str) {
     assert_ne!(done.rows_affected(), 0, "{statement}");
 }
 
+/// Gives every run that ended this duration.
+async fn ended_runs_took(pool: &PgPool, seconds: i32) {
+    sqlx::query("update finished_tasks set started_at = finished_at - make_interval(secs => $1)")
+        .bind(f64::from(seconds))
+        .execute(pool)
+        .await
+        .unwrap();
+}
+
 #[sqlx::test(migrator = "crate::support::MIGRATOR")]
 async fn nothing_is_seen_where_nothing_is(pool: PgPool) {
     let seen = observe(&pool, 3, 60).await.unwrap();
@@ -147,11 +156,7 @@ async fn one_long_run_among_short_ones_is_not_taken_for_all(pool: PgPool) {
     finish::finish(&pool, holder.worker_id, ended)
         .await
         .unwrap();
-    execute(
-        &pool,
-        "update finished_tasks set started_at = finished_at - interval '1 s'",
-    )
-    .await;
+    ended_runs_took(&pool, 1).await;
     submit_all(&pool, &tasks(10, 1)).await;
     let seen = observe(&pool, 1, 60).await.unwrap();
     assert_eq!((seen.run_seconds, seen.running_seconds), (Some(1.0), None));
@@ -159,11 +164,7 @@ async fn one_long_run_among_short_ones_is_not_taken_for_all(pool: PgPool) {
     assert_eq!((demand.run, demand.workers), (RunTime::Measured(1.0), 1));
 
     // Nothing that began after it has ended: runs have got longer.
-    execute(
-        &pool,
-        "update finished_tasks set started_at = finished_at - interval '700 s'",
-    )
-    .await;
+    ended_runs_took(&pool, 700).await;
     let seen = observe(&pool, 1, 60).await.unwrap();
     assert!(seen.running_seconds >= Some(600.0), "{seen:?}");
 }
@@ -287,11 +288,7 @@ async fn a_burst_asks_for_more_workers(pool: PgPool) {
     )
     .await
     .unwrap();
-    execute(
-        &pool,
-        "update finished_tasks set started_at = finished_at - interval '1 s'",
-    )
-    .await;
+    ended_runs_took(&pool, 1).await;
     submit_all(&pool, &tasks(2000, 1)).await;
     let seen = observe(&pool, 1, 60).await.unwrap();
     let settings = Settings {

@@ -61,6 +61,51 @@ pub(crate) async fn scale(project: &Project, count: u32) -> Result<Value> {
     Ok(answer)
 }
 
+/// Waits until the API says that so many workers are so.
+pub(crate) async fn until_workers(
+    project: &Project,
+    what: &str,
+    count: usize,
+    so: impl Fn(&Value) -> bool,
+) -> Result<()> {
+    eventually(&format!("{count} workers {what}"), async || {
+        // It may have been started just now.
+        let Ok((200, body)) = project.api().get("/api/v1/workers").await else {
+            return Ok(Err("the API does not answer".to_owned()));
+        };
+        let workers = body["workers"].as_array().context("no workers")?;
+        Ok(
+            if workers.iter().filter(|worker| so(worker)).count() == count {
+                Ok(())
+            } else {
+                Err(body.to_string())
+            },
+        )
+    })
+    .await
+}
+
+pub(crate) async fn until_draining(project: &Project, count: usize) -> Result<()> {
+    until_workers(project, "drain", count, |worker| {
+        worker["status"] == "draining"
+    })
+    .await
+}
+
+/// Waits until so many workers have stopped by themselves; nobody has removed them.
+pub(crate) async fn until_ended(project: &Project, count: usize) -> Result<()> {
+    let what = format!("{count} workers have ended");
+    project
+        .until(&what, |containers| {
+            let ended = containers
+                .iter()
+                .filter(|one| one.service == "worker" && one.state == "exited");
+            ended.count() == count
+        })
+        .await?;
+    Ok(())
+}
+
 /// Compose itself says that the workers are those that the engine has.
 async fn compose_agrees(project: &Project) -> Result<()> {
     let listed = project.compose(&["ps", "--quiet", "worker"]).await?;

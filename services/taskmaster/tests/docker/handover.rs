@@ -1,45 +1,13 @@
 //! An API that ends while workers drain: the next one knows who goes, tells nobody twice, and leaves alone what was started
 //! since.
 
-use anyhow::{Context, Result, ensure};
-use serde_json::{Value, json};
-use taskmaster_testkit::eventually;
+use anyhow::{Result, ensure};
+use serde_json::json;
 
 use crate::engine::docker;
-use crate::fleet::{scale, until_done, until_there};
+use crate::fleet::{scale, until_done, until_draining, until_ended, until_there, until_workers};
 use crate::load::all_completed;
 use crate::project::{Compose, Container, Project};
-
-/// Waits until the API says that so many workers are so.
-async fn until_workers(
-    project: &Project,
-    what: &str,
-    count: usize,
-    so: impl Fn(&Value) -> bool,
-) -> Result<()> {
-    eventually(&format!("{count} workers {what}"), async || {
-        // It may have been started just now.
-        let Ok((200, body)) = project.api().get("/api/v1/workers").await else {
-            return Ok(Err("the API does not answer".to_owned()));
-        };
-        let workers = body["workers"].as_array().context("no workers")?;
-        Ok(
-            if workers.iter().filter(|worker| so(worker)).count() == count {
-                Ok(())
-            } else {
-                Err(body.to_string())
-            },
-        )
-    })
-    .await
-}
-
-async fn until_draining(project: &Project, count: usize) -> Result<()> {
-    until_workers(project, "drain", count, |worker| {
-        worker["status"] == "draining"
-    })
-    .await
-}
 
 /// Each one fills a worker's slots for as long as it takes to end two APIs, and has one attempt.
 async fn fill(project: &Project, workers: usize) -> Result<Vec<String>> {
@@ -102,14 +70,7 @@ async fn a_worker_that_compose_has_started_again_is_left_alone() -> Result<()> {
         let api = project.service("api").await?.remove(0);
         docker(&["stop", &api.id]).await?;
         // They stop by themselves, and nobody removes them.
-        project
-            .until("two workers have ended", |containers| {
-                let ended = containers
-                    .iter()
-                    .filter(|one| one.service == "worker" && one.state == "exited");
-                ended.count() == 2
-            })
-            .await?;
+        until_ended(project, 2).await?;
         let up = ["up", "-d", "--no-build", "--no-deps", "--scale", "worker=3"];
         project.compose(&[&up[..], &["worker"]].concat()).await?;
         let workers = project.service("worker").await?;

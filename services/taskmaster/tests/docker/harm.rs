@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use taskmaster_testkit::eventually;
 
 use crate::engine::docker;
+use crate::fleet::{scale, until_draining, until_ended, until_workers};
 use crate::load::all_completed;
 use crate::project::{Compose, Container, Project};
 
@@ -107,43 +108,13 @@ async fn an_api_that_is_killed_leaves_its_drains_to_the_next_one() -> Result<()>
         // Twice what runs at once: every worker runs some when it is told to go.
         let task = json!({"command": "sleep 5", "max_attempts": 1});
         let ids = project.api().submit_all(&vec![task; 24]).await?;
-        eventually("every worker is full", async || {
-            let (_, body) = project.api().get("/api/v1/workers").await?;
-            let workers = body["workers"].as_array().context("no workers")?;
-            Ok(if workers.iter().all(|worker| worker["running"] == 4) {
-                Ok(())
-            } else {
-                Err(body.to_string())
-            })
-        })
-        .await?;
-        let (status, answer) = project
-            .api()
-            .post("/api/workers/scale", &json!({"count": 1}))
-            .await?;
-        ensure!(status == 200, "{status}: {answer}");
-        eventually("both know that they are to go", async || {
-            let (_, body) = project.api().get("/api/v1/workers").await?;
-            let workers = body["workers"].as_array().context("no workers")?.iter();
-            let draining = workers.filter(|worker| worker["status"] == "draining");
-            Ok(if draining.count() == 2 {
-                Ok(())
-            } else {
-                Err(body.to_string())
-            })
-        })
-        .await?;
+        until_workers(project, "are full", 3, |worker| worker["running"] == 4).await?;
+        scale(project, 1).await?;
+        until_draining(project, 2).await?;
         let api = project.service("api").await?.remove(0);
         docker(&["kill", &api.id]).await?;
         // They stop by themselves, and nobody removes them.
-        project
-            .until("two workers have ended", |containers| {
-                let ended = containers
-                    .iter()
-                    .filter(|one| one.service == "worker" && one.state == "exited");
-                ended.count() == 2
-            })
-            .await?;
+        until_ended(project, 2).await?;
         docker(&["start", &api.id]).await?;
         project
             .until("one worker is left", |containers| {
