@@ -9,7 +9,7 @@ type Worker = components["schemas"]["Worker"];
 
 const COMMAND = [
   'for n in $(seq 1 200); do echo "row $n"; done',
-  'for n in 1 2 3 4 5; do echo "line $n of 5"; sleep 0.4; done',
+  'for n in 1 2 3 4 5; do echo "line $n of 5"; sleep 1; done',
   'echo "a warning" >&2',
 ].join("\n");
 

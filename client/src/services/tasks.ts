@@ -88,6 +88,8 @@ export function useSubmitTask() {
     mutationFn: submit,
     onSuccess: (task) => {
       client.setQueryData(keys.task(task.id), task);
+      // It may have started, and the stream have told so, before this answer was here: nothing would fetch it again.
+      void client.invalidateQueries({ queryKey: keys.task(task.id) });
       void client.invalidateQueries({ queryKey: keys.taskLists });
       void client.invalidateQueries({ queryKey: keys.stats });
     },
