@@ -30,6 +30,13 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const GIVE_UP: Duration = Duration::from_secs(30);
 /// The pause between two looks at what is left.
 const PAUSE: Duration = Duration::from_millis(5);
+/// The pause between two looks when the last one found nothing.
+const QUIET_PAUSE: Duration = Duration::from_millis(25);
+/// For how long nothing must be found. A look can miss what is just being made: a process that has not carried out its
+/// `exec` yet shows no environment, and what is forked while the ids are listed may get one that was listed already.
+const QUIET: Duration = Duration::from_secs(1);
+/// What a worker says that has ended all by itself, in a line of its own: then one look is enough.
+const DONE: &str = "done";
 
 /// What a worker's guard is started as: a program that calls [`guard_main`] with the arguments that follow these.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,13 +102,19 @@ async fn watch(
     unmarked: &mut watch::Receiver<Vec<Process>>,
     shutdown: &CancellationToken,
 ) -> bool {
-    let pipe = guard.stdin.take();
+    let mut pipe = guard.stdin.take();
     tokio::select! {
         _ = guard.wait() => return false,
-        () = tell(pipe, unmarked) => {}
-        () = shutdown.cancelled() => {}
+        () = tell(pipe.as_mut(), unmarked) => {}
+        () = shutdown.cancelled() => {
+            if let Some(pipe) = &mut pipe {
+                // One that does not hear it looks a little longer. After a line that may have been cut off.
+                drop(pipe.write_all(format!("\n{DONE}\n").as_bytes()).await);
+            }
+        }
     }
-    // The pipe is closed now.
+    // This closes it.
+    drop(pipe);
     if tokio::time::timeout(PATIENCE, guard.wait()).await.is_err() {
         tracing::warn!("the guard still looks for what the runs left");
     }
@@ -109,8 +122,8 @@ async fn watch(
 }
 
 /// Writes each list of strays as one line. Ends when nobody reads it.
-async fn tell(pipe: Option<ChildStdin>, unmarked: &mut watch::Receiver<Vec<Process>>) {
-    let Some(mut pipe) = pipe else { return };
+async fn tell(pipe: Option<&mut ChildStdin>, unmarked: &mut watch::Receiver<Vec<Process>>) {
+    let Some(pipe) = pipe else { return };
     unmarked.mark_changed();
     while unmarked.changed().await.is_ok() {
         let line = line(&unmarked.borrow_and_update());
@@ -169,16 +182,27 @@ async fn guard(cookie: &str) -> io::Result<()> {
         signal(SignalKind::quit())?,
     ];
     let mut unmarked = Vec::new();
+    let mut quiet = QUIET;
     for line in io::stdin().lock().lines().map_while(Result::ok) {
-        unmarked = parse(&line);
+        if line == DONE {
+            quiet = Duration::ZERO;
+        } else {
+            unmarked = parse(&line);
+        }
     }
     let begin = Instant::now();
+    let mut last_found = begin;
     let mut killed = HashSet::new();
     loop {
         let left = left(cookie, &unmarked);
         if left.is_empty() {
-            break;
+            if last_found.elapsed() >= quiet {
+                break;
+            }
+            tokio::time::sleep(QUIET_PAUSE).await;
+            continue;
         }
+        last_found = Instant::now();
         if begin.elapsed() > GIVE_UP {
             let text = format!(
                 "{} processes of a worker's runs are still there",
@@ -194,7 +218,7 @@ async fn guard(cookie: &str) -> io::Result<()> {
         tokio::time::sleep(PAUSE).await;
     }
     if !killed.is_empty() {
-        let (count, took) = (killed.len(), begin.elapsed().as_millis());
+        let (count, took) = (killed.len(), (last_found - begin).as_millis());
         writeln!(
             io::stderr(),
             "the worker is gone: killed the {count} processes that its runs left, in {took} ms"

@@ -1,12 +1,15 @@
 //! Nothing that a worker ran is left behind, whatever the command did to get away, and whatever ended it.
 
 use std::fs;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
+use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use taskmaster_testkit::{Process, Stack, eventually};
+use tokio::process::Command;
 
 use crate::TASKMASTER;
 
@@ -259,4 +262,42 @@ async fn when_a_worker_is_killed_nothing_is_left() -> Result<()> {
         Ok(())
     })
     .await
+}
+
+/// A look at the processes misses one that has not carried out its `exec` yet: its mark cannot be seen.
+#[tokio::test]
+async fn what_was_just_being_started_when_its_worker_was_killed_is_not_left() -> Result<()> {
+    let cookie = format!("{:032x}", rand());
+    let mut guard = Command::new(TASKMASTER)
+        .args(["internal-worker-guard", &cookie])
+        .stdin(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    let seconds = format!("87{:09}", rand() % 1_000_000_000);
+    let mark = format!("TASKMASTER_RUN={cookie}:1");
+    // It has the mark for as long as it sleeps, and not before.
+    let exec = format!("exec env {mark} sleep {seconds}");
+    let left = || {
+        let ours = processes().filter(|pid| arguments(*pid) == ["sleep", &seconds]);
+        ours.filter(|pid| !is_zombie(*pid)).count()
+    };
+    let mut seen = Command::new("sh").args(["-c", &exec]).spawn()?;
+    eventually("it sleeps", async || {
+        Ok(if left() == 1 {
+            Ok(())
+        } else {
+            Err(left().to_string())
+        })
+    })
+    .await?;
+    drop(guard.stdin.take());
+    seen.wait().await?;
+    // The guard has looked. How long a start may take is what is tested here.
+    let mut late = Command::new("sh")
+        .args(["-c", &format!("sleep 0.2; {exec}")])
+        .spawn()?;
+    assert!(guard.wait().await?.success());
+    assert_eq!(left(), 0);
+    assert_eq!(late.try_wait()?.and_then(|status| status.signal()), Some(9));
+    Ok(())
 }
