@@ -225,18 +225,20 @@ impl Swarm {
 #[tokio::test]
 #[ignore = "needs a Docker engine of its own: cargo xtask test --only docker"]
 async fn a_stack_is_scaled_and_a_node_is_drained() -> Result<()> {
-    // Not left for a Swarm that is not ours: this fails if there is one.
-    let address = docker(&[
+    // By its name: an engine that was started for the first time does not say which address its bridge has.
+    let bridge = docker(&[
         "network",
         "inspect",
         "bridge",
         "--format",
-        "{{(index .IPAM.Config 0).Gateway}}",
+        "{{index .Options \"com.docker.network.bridge.name\"}}",
     ])
     .await?;
     let swarm = Swarm::new()?;
-    docker(&["swarm", "init", "--advertise-addr", &address]).await?;
+    // Not left for a Swarm that is not ours: this fails if there is one.
+    docker(&["swarm", "init", "--advertise-addr", &bridge]).await?;
     let tested = async {
+        let address = docker(&["info", "--format", "{{.Swarm.NodeAddr}}"]).await?;
         swarm.deploy(&address, 2).await?;
         scaled_and_drained(&swarm).await
     }
