@@ -1,7 +1,7 @@
 //! The reporter: the one writer of what runs print and of how they end. Ends are committed in batches, each with the
 //! last of its output before it; while nothing ends, what was printed since is stored every so often.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,6 +15,7 @@ use taskmaster_store::start::{Holder, Started};
 use taskmaster_store::{PgPool, bounded};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
+use uuid::Uuid;
 
 use crate::capture::{Taken, lost_remark};
 use crate::execute::{Ending, SharedCapture};
@@ -207,8 +208,9 @@ impl Reporter {
         let written = self.write(finishes).await;
         self.finished
             .fetch_add(written.len() as u64, Ordering::Relaxed);
+        let ids: HashSet<Uuid> = written.iter().map(|ended| ended.id).collect();
         for (started, _) in &ended {
-            if written.iter().any(|ended| ended.id == started.task.id) {
+            if ids.contains(&started.task.id) {
                 self.held.remove(started.task);
             } else {
                 tracing::warn!(task.id = %started.task.id, task.lease = started.task.lease, "stale result, dropped");

@@ -199,7 +199,7 @@ impl Worker {
         let stop = CancellationToken::new();
         let mut parts = JoinSet::new();
         parts.spawn(self.clone().consume(self.shutdown.drain.clone()));
-        let runner = (self.clone(), reports.clone());
+        let runner = (Arc::new(self.clone()), reports.clone());
         parts.spawn(
             self.starter()
                 .run(stop.clone(), move |started, term, slot| {
@@ -340,7 +340,7 @@ impl Worker {
 
     /// Runs one started task to its end and reports it.
     async fn run_task(
-        self,
+        self: Arc<Self>,
         started: Started,
         term: Term,
         slot: OwnedSemaphorePermit,

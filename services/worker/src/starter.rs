@@ -1,5 +1,6 @@
 //! The starter: commits starts, as many at a time as there are slots and tasks, and only then lets them run.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use taskmaster_broker::{EventPublisher, TaskEvent};
@@ -60,8 +61,10 @@ impl Starter {
                 }
                 continue;
             };
+            let is_started: HashSet<TaskLease> =
+                started.iter().map(|started| started.task).collect();
             for task in tasks {
-                if started.iter().all(|started| started.task != task) {
+                if !is_started.contains(&task) {
                     tracing::debug!(task.id = %task.id, task.lease = task.lease, "stale assignment, dropped");
                     self.held.remove(task);
                 }
