@@ -1536,7 +1536,10 @@ export interface components {
         TaskPage: {
             /** @description What to give as `cursor` for the next page; nothing: this is the last one. */
             next_cursor?: string | null;
-            /** @description The tasks. */
+            /**
+             * @description The tasks. A page for `worker` or `q` looks through 5,000 tasks at most: it may have fewer than `limit`, or none, and
+             *     yet a `next_cursor`, from which the next page goes on looking.
+             */
             tasks: components["schemas"]["Task"][];
         };
         /**

@@ -1,5 +1,8 @@
 //! The claim: due tasks are given to workers, highest priority first, then oldest.
 
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
 use taskmaster_core::{Lease, TaskLease};
 use uuid::Uuid;
 
@@ -16,6 +19,48 @@ pub struct Claimed {
     pub wait_ms: u32,
 }
 
+/// How far one dispatcher's claims have come in each priority. While a snapshot is held open somewhere, the entries of what
+/// was claimed stay in the index, and a claim that began at the oldest would walk all of them.
+///
+/// What lies behind a mark is not seen: a task that was given back, or taken in with an earlier time. So whoever uses marks
+/// forgets them every so often.
+#[derive(Debug, Clone, Default)]
+pub struct Marks(BTreeMap<i16, (DateTime<Utc>, Uuid)>);
+
+/// Marks as a statement takes them.
+#[derive(Default)]
+struct Columns {
+    priority: Vec<i16>,
+    scheduled_at: Vec<DateTime<Utc>>,
+    id: Vec<Uuid>,
+    /// Between two known priorities, and beyond the first and the last: bounds that are not in it.
+    above: Vec<i16>,
+    below: Vec<i16>,
+}
+
+impl Marks {
+    /// Nothing is behind a mark any more.
+    pub fn forget(&mut self) {
+        self.0.clear();
+    }
+
+    fn columns(&self) -> Columns {
+        let mut columns = Columns::default();
+        let mut above = i16::MAX;
+        for (&priority, &(scheduled_at, id)) in self.0.iter().rev() {
+            columns.priority.push(priority);
+            columns.scheduled_at.push(scheduled_at);
+            columns.id.push(id);
+            columns.above.push(above);
+            columns.below.push(priority);
+            above = priority;
+        }
+        columns.above.push(above);
+        columns.below.push(i16::MIN);
+        columns
+    }
+}
+
 /// Gives the next due tasks to `plan[0]`, `plan[1]`, …: worker ids, one for each task. Fewer come back when fewer are
 /// due, in the order of the plan.
 ///
@@ -24,41 +69,59 @@ pub struct Claimed {
 /// # Errors
 /// When Postgres is away.
 pub async fn claim(pool: &PgPool, plan: &[i32]) -> Result<Vec<Claimed>> {
-    let rows = sqlx::query_file!("src/claim.sql", plan)
-        .fetch_all(&mut *acquire(pool).await?)
-        .await?;
-    let mut claimed: Vec<(i64, Claimed)> = rows
-        .into_iter()
-        .map(|row| {
-            let task = TaskLease {
-                id: row.id,
-                lease: row.lease,
-            };
-            let wait_ms = u32::try_from(row.wait_ms).unwrap_or(0);
-            (
-                row.turn,
-                Claimed {
-                    task,
-                    worker_id: row.worker_id,
-                    wait_ms,
-                },
-            )
-        })
-        .collect();
-    claimed.sort_by_key(|(turn, _)| *turn);
-    Ok(claimed.into_iter().map(|(_, claimed)| claimed).collect())
+    claim_on(pool, plan, &mut Marks::default()).await
 }
 
-/// In how many milliseconds the next task is due (0: one is due now), or `None` when nothing is scheduled.
+/// The same from `marks` on, which move along.
 ///
 /// # Errors
 /// When Postgres is away.
-pub async fn next_due_in_ms(pool: &PgPool) -> Result<Option<u64>> {
-    let milliseconds = sqlx::query_file_scalar!("src/next_due.sql")
-        // A plan without parameters would be kept: see `StoreConfig::pool`.
-        .persistent(false)
-        .fetch_one(&mut *acquire(pool).await?)
-        .await?;
+pub async fn claim_on(pool: &PgPool, plan: &[i32], marks: &mut Marks) -> Result<Vec<Claimed>> {
+    let columns = marks.columns();
+    let mut rows = sqlx::query_file!(
+        "src/claim.sql",
+        plan,
+        &columns.priority,
+        &columns.scheduled_at,
+        &columns.id,
+        &columns.above,
+        &columns.below,
+    )
+    .fetch_all(&mut *acquire(pool).await?)
+    .await?;
+    rows.sort_unstable_by_key(|row| row.turn);
+    // In the order in which they were walked: the last one of each priority is the furthest.
+    let walked = rows
+        .iter()
+        .map(|row| (row.priority, (row.scheduled_at, row.id)));
+    marks.0.extend(walked);
+    let claimed = rows.into_iter().map(|row| Claimed {
+        task: TaskLease {
+            id: row.id,
+            lease: row.lease,
+        },
+        worker_id: row.worker_id,
+        wait_ms: u32::try_from(row.wait_ms).unwrap_or(0),
+    });
+    Ok(claimed.collect())
+}
+
+/// In how many milliseconds the next task beyond `marks` is due (0: one is due now), or `None` when none is scheduled.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn next_due_in_ms(pool: &PgPool, marks: &Marks) -> Result<Option<u64>> {
+    let columns = marks.columns();
+    let milliseconds = sqlx::query_file_scalar!(
+        "src/next_due.sql",
+        &columns.priority,
+        &columns.scheduled_at,
+        &columns.id,
+        &columns.above,
+        &columns.below,
+    )
+    .fetch_one(&mut *acquire(pool).await?)
+    .await?;
     Ok(milliseconds.map(|ms| if ms <= 0.0 { 0 } else { ms.ceil() as u64 }))
 }
 

@@ -28,13 +28,14 @@ pub async fn counts(pool: &PgPool) -> Result<Counts> {
         Counts,
         r#"
         select
-            (select count(*) from tasks where picked_at is null) as "scheduled!",
+            (l.live - h.assigned - h.running) as "scheduled!",
             h.assigned as "assigned!", h.running as "running!",
             f.completed as "completed!", f.failed as "failed!", f.cancelled as "cancelled!"
         from
             (select count(*) filter (where status = 'assigned') as assigned,
                 count(*) filter (where status = 'running') as running
              from tasks where picked_at is not null) h,
+            (select coalesce(sum(count), 0)::bigint as live from live_counts) l,
             (select coalesce(sum(count) filter (where status = 'completed'), 0)::bigint as completed,
                 coalesce(sum(count) filter (where status = 'failed'), 0)::bigint as failed,
                 coalesce(sum(count) filter (where status = 'cancelled'), 0)::bigint as cancelled

@@ -1,14 +1,13 @@
 //! Reading tasks, live and finished, as people and programs see them.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use serde_json::Value;
-use sqlx::Connection;
 use sqlx::types::Json;
 use taskmaster_core::{Lease, Outcome, TaskLease, TaskStatus};
 use uuid::Uuid;
 
-use crate::{Error, PgPool, Result, acquire};
+use crate::{Error, PgPool, Result, acquire, workers};
 
 /// A task: its latest attempt, and all that was asked for.
 #[derive(Debug, Clone, Serialize)]
@@ -85,7 +84,11 @@ impl Task {
     }
 }
 
-/// One page of tasks, newest first.
+/// How many tasks a page looks through whose filter no index knows, a worker or a text: as many as take a few milliseconds,
+/// however long the history is and however rare what is looked for.
+pub const LOOKED_THROUGH: i64 = 5000;
+
+/// Which tasks, newest first.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
     /// Only these statuses; none: all.
@@ -98,6 +101,15 @@ pub struct Filter {
     pub before: Option<Uuid>,
     /// The most that come back.
     pub limit: i64,
+}
+
+/// One page of tasks, newest first.
+#[derive(Debug, Clone, Default)]
+pub struct Page {
+    /// The tasks; those of a filter by worker or text may be fewer than the limit, or none, although there are more.
+    pub tasks: Vec<Task>,
+    /// What to give as [`Filter::before`] for the next page; nothing: this is the last one.
+    pub next: Option<Uuid>,
 }
 
 struct Row {
@@ -170,11 +182,7 @@ impl TryFrom<Row> for Task {
 /// # Errors
 /// When Postgres is away.
 pub async fn get(pool: &PgPool, id: Uuid) -> Result<Option<Task>> {
-    let filter = Filter {
-        limit: 1,
-        ..Filter::default()
-    };
-    Ok(read(pool, &[id], &filter).await?.pop())
+    Ok(get_many(pool, &[id]).await?.pop())
 }
 
 /// The tasks with these ids, newest first; those that are not there are left out.
@@ -182,59 +190,123 @@ pub async fn get(pool: &PgPool, id: Uuid) -> Result<Option<Task>> {
 /// # Errors
 /// When Postgres is away.
 pub async fn get_many(pool: &PgPool, ids: &[Uuid]) -> Result<Vec<Task>> {
-    let filter = Filter {
-        limit: ids.len() as i64,
-        ..Filter::default()
+    let looked = Looked {
+        ids: Some(ids),
+        through: ids.len() as i64,
+        ..Looked::default()
     };
-    read(pool, ids, &filter).await
+    looked.read(pool, ids.len() as i64).await
 }
 
-/// The tasks that pass `filter`, newest first.
+/// A page of the tasks that pass `filter`. It costs the same however long the history is: where no index knows the filter, it
+/// looks through no more than [`LOOKED_THROUGH`] tasks, and the next page goes on from there.
 ///
 /// # Errors
 /// When Postgres is away.
-pub async fn list(pool: &PgPool, filter: &Filter) -> Result<Vec<Task>> {
-    read(pool, &[], filter).await
+pub async fn list(pool: &PgPool, filter: &Filter) -> Result<Page> {
+    let statuses: Vec<&str> = filter
+        .statuses
+        .iter()
+        .map(|status| status.as_str())
+        .collect();
+    let mut looked = Looked {
+        statuses: (!statuses.is_empty()).then_some(statuses.as_slice()),
+        before: filter.before,
+        pattern: filter.text.as_deref().map(pattern),
+        // One more than asked for: whether there is a next page.
+        through: filter.limit + 1,
+        ..Looked::default()
+    };
+    if let Some(name) = &filter.worker {
+        let Some(worker) = workers::when_active(pool, name).await? else {
+            return Ok(Page::default());
+        };
+        looked.worker = Some(worker.id);
+        if let Some(last) = worker.gone_since {
+            // Nothing newer was ever its own: no need to look through that.
+            let newest = newest_id(last);
+            looked.before = Some(looked.before.map_or(newest, |before| before.min(newest)));
+        }
+    }
+    let sifts = looked.worker.is_some() || looked.pattern.is_some();
+    if sifts {
+        looked.through = LOOKED_THROUGH;
+    }
+    let mut tasks = looked.read(pool, filter.limit + 1).await?;
+    let more = tasks.len() as i64 > filter.limit;
+    tasks.truncate(usize::try_from(filter.limit).unwrap_or(0));
+    let next = if more {
+        tasks.last().map(|task| task.id)
+    } else if sifts {
+        looked.last(pool).await?
+    } else {
+        None
+    };
+    Ok(Page { tasks, next })
 }
 
-async fn read(pool: &PgPool, ids: &[Uuid], filter: &Filter) -> Result<Vec<Task>> {
-    let ids = (!ids.is_empty()).then_some(ids);
-    let statuses: Option<Vec<&str>> = (!filter.statuses.is_empty()).then(|| {
-        filter
-            .statuses
-            .iter()
-            .map(|status| status.as_str())
-            .collect()
-    });
-    let pattern = filter.text.as_ref().map(|text| {
-        let escaped = text
-            .replace('\\', r"\\")
-            .replace('%', r"\%")
-            .replace('_', r"\_");
-        format!("%{escaped}%")
-    });
-    let query = sqlx::query_file_as!(
-        Row,
-        "src/tasks.sql",
-        ids,
-        statuses.as_deref() as _,
-        filter.worker,
-        pattern,
-        filter.before,
-        filter.limit,
-    );
-    let rows = if filter.text.is_some() {
-        // A search of commands reads all of history at worst: it must not keep a connection for long.
-        let mut connection = acquire(pool).await?;
-        let mut transaction = connection.begin().await?;
-        sqlx::query("set local statement_timeout = '5s'")
-            .execute(&mut *transaction)
-            .await?;
-        query.fetch_all(&mut *transaction).await?
-    } else {
-        query.fetch_all(&mut *acquire(pool).await?).await?
-    };
-    rows.into_iter().map(Task::try_from).collect()
+/// What is looked through: the newest `through` of these ids and statuses, before an id.
+#[derive(Default)]
+struct Looked<'a> {
+    ids: Option<&'a [Uuid]>,
+    statuses: Option<&'a [&'a str]>,
+    before: Option<Uuid>,
+    through: i64,
+    worker: Option<i32>,
+    pattern: Option<String>,
+}
+
+impl Looked<'_> {
+    /// Up to `limit` of them that are of the worker and have the pattern.
+    async fn read(&self, pool: &PgPool, limit: i64) -> Result<Vec<Task>> {
+        let rows = sqlx::query_file_as!(
+            Row,
+            "src/tasks.sql",
+            self.ids,
+            self.statuses as _,
+            self.before,
+            self.through,
+            self.worker,
+            self.pattern,
+            limit,
+        )
+        .fetch_all(&mut *acquire(pool).await?)
+        .await?;
+        rows.into_iter().map(Task::try_from).collect()
+    }
+
+    /// The last one that was looked at, if there may be more behind it.
+    async fn last(&self, pool: &PgPool) -> Result<Option<Uuid>> {
+        let last = sqlx::query_scalar!(
+            r#"
+            select a.id as "id!" from all_tasks a
+            where ($1::text[] is null or a.status = any ($1)) and ($2::uuid is null or a.id < $2)
+            order by a.id desc offset $3 limit 1
+            "#,
+            self.statuses as _,
+            self.before,
+            self.through - 1,
+        )
+        .fetch_optional(&mut *acquire(pool).await?)
+        .await?;
+        Ok(last)
+    }
+}
+
+/// What `ilike` takes for any text with this one in it.
+fn pattern(text: &str) -> String {
+    let escaped = text
+        .replace('\\', r"\\")
+        .replace('%', r"\%")
+        .replace('_', r"\_");
+    format!("%{escaped}%")
+}
+
+/// No task that was taken in before `moment` has an id above this, even if the clock of whoever made the id was an hour ahead.
+fn newest_id(moment: DateTime<Utc>) -> Uuid {
+    let milliseconds = (moment + TimeDelta::hours(1)).timestamp_millis();
+    let high = u128::try_from(milliseconds).unwrap_or(0) << 80;
+    Uuid::from_u128(high | ((1 << 80) - 1))
 }
 
 /// Reads a stored status.

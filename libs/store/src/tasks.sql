@@ -6,14 +6,19 @@ select t.id as "id!", t.command as "command!", t.argv as "argv?: Json<Vec<String
     t.max_attempts as "max_attempts!", t.timeout_seconds as "timeout_seconds?", t.exit_code as "exit_code?",
     t.signal as "signal?", t.error_message as "error_message?", t.env as "env?", t.stdin as "stdin!"
 from (
-    select * from all_tasks a
-    where ($1::uuid[] is null or a.id = any ($1))
-      and ($2::text[] is null or a.status = any ($2))
-      and ($3::text is null or a.assigned_worker = (select id from workers where name = $3))
-      and ($4::text is null or a.command ilike $4)
-      and ($5::uuid is null or a.id < $5)
-    order by a.id desc
-    limit $6
+    -- A limit below the filters that no index knows: what they look through is bounded.
+    select * from (
+        select * from all_tasks a
+        where ($1::uuid[] is null or a.id = any ($1))
+          and ($2::text[] is null or a.status = any ($2))
+          and ($3::uuid is null or a.id < $3)
+        order by a.id desc
+        limit $4
+    ) looked
+    where ($5::integer is null or looked.assigned_worker = $5)
+      and ($6::text is null or looked.command ilike $6)
+    order by looked.id desc
+    limit $7
 ) t
 left join workers w on w.id = t.assigned_worker
 order by t.id desc

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::{Connection, PgConnection, PgExecutor};
-use taskmaster_core::{Room, TaskLease};
+use taskmaster_core::TaskLease;
 use uuid::Uuid;
 
 use crate::start::Holder;
@@ -160,36 +160,30 @@ pub struct Available {
     pub name: String,
     /// How many tasks it may hold at once.
     pub claim_window: u32,
-    /// How many it holds.
-    pub held: u32,
+    /// How many runs it has ended, ever: what it held then and has ended since, it holds no more.
+    pub ended: i64,
+    /// How many it holds, if that was asked for.
+    pub held: Option<u32>,
 }
 
-impl Available {
-    /// Its room, for the round robin.
-    #[must_use]
-    pub fn room(&self) -> Room {
-        Room {
-            worker_id: self.id,
-            free: self.claim_window.saturating_sub(self.held),
-        }
-    }
-}
-
-/// The workers that are online and were not asked to drain, with what each holds.
+/// The workers that are online and were not asked to drain, and, if `count_held`, how many tasks each holds. To count reads
+/// all that is held, and, while a snapshot is held open somewhere, all that was since.
 ///
 /// # Errors
 /// When Postgres is away.
-pub async fn available(pool: &PgPool) -> Result<Vec<Available>> {
+pub async fn available(pool: &PgPool, count_held: bool) -> Result<Vec<Available>> {
     let rows = sqlx::query!(
         r#"
-        select w.id as "id!", w.name as "name!", w.claim_window as "claim_window!", coalesce(h.held, 0) as "held!"
+        select w.id as "id!", w.name as "name!", w.claim_window as "claim_window!",
+            w.tasks_completed + w.tasks_failed as "ended!", coalesce(h.held, 0) as "held!"
         from workers w
-        left join (select assigned_worker, count(*) as held from tasks where picked_at is not null
+        left join (select assigned_worker, count(*) as held from tasks where picked_at is not null and $2
                    group by assigned_worker) h on h.assigned_worker = w.id
         where w.status = $1 and w.drain_requested_at is null
         "#,
         // A parameter, because the plan of a statement that has none would be kept: see `StoreConfig::pool`.
-        "online"
+        "online",
+        count_held
     )
     .fetch_all(&mut *acquire(pool).await?)
     .await?;
@@ -199,7 +193,8 @@ pub async fn available(pool: &PgPool) -> Result<Vec<Available>> {
             id: row.id,
             name: row.name,
             claim_window: u32::try_from(row.claim_window).unwrap_or(0),
-            held: u32::try_from(row.held).unwrap_or(u32::MAX),
+            ended: row.ended,
+            held: count_held.then(|| u32::try_from(row.held).unwrap_or(u32::MAX)),
         })
         .collect())
 }
@@ -284,6 +279,29 @@ async fn shown(executor: impl PgExecutor<'_>, name: Option<&str>) -> Result<Vec<
     .fetch_all(executor)
     .await?;
     Ok(workers)
+}
+
+/// A worker, and since when it is gone.
+pub(crate) struct WhenActive {
+    pub(crate) id: i32,
+    /// When it could have been given anything last; nothing: it is there.
+    pub(crate) gone_since: Option<DateTime<Utc>>,
+}
+
+/// The worker of this name.
+pub(crate) async fn when_active(pool: &PgPool, name: &str) -> Result<Option<WhenActive>> {
+    let worker = sqlx::query_as!(
+        WhenActive,
+        r#"
+        select id, case when status = 'offline'
+            then last_active_at + make_interval(secs => heartbeat_timeout_seconds) end as gone_since
+        from workers where name = $1
+        "#,
+        name
+    )
+    .fetch_optional(&mut *acquire(pool).await?)
+    .await?;
+    Ok(worker)
 }
 
 /// What became of a request to drain.

@@ -9,8 +9,11 @@ use taskmaster_broker::{
 use taskmaster_core::{RoundRobin, TaskLease, TaskStatus};
 use taskmaster_runtime::{Next, Periodic};
 use taskmaster_store::PgPool;
-use taskmaster_store::claim::{self, Claimed};
+use taskmaster_store::claim::{self, Claimed, Marks};
 use taskmaster_store::workers::{self, Available};
+use tokio::time::Instant;
+
+use crate::supply::Supply;
 
 /// The most tasks one pass claims.
 const BATCH: usize = 500;
@@ -25,6 +28,8 @@ pub struct Dispatcher {
     publisher: AssignmentPublisher,
     events: EventPublisher,
     turn: RoundRobin,
+    supply: Supply,
+    marks: Marks,
 }
 
 impl Dispatcher {
@@ -36,7 +41,48 @@ impl Dispatcher {
             publisher,
             events,
             turn: RoundRobin::default(),
+            supply: Supply::default(),
+            marks: Marks::default(),
         }
+    }
+
+    async fn pass(&mut self) -> anyhow::Result<Next> {
+        let counts = self.supply.is_due();
+        if counts {
+            self.marks.forget();
+        }
+        let began = Instant::now();
+        let available = workers::available(&self.pool, counts).await?;
+        let plan = self.turn.plan(&self.supply.rooms(&available), BATCH);
+        let claimed = if plan.is_empty() {
+            Vec::new()
+        } else {
+            claim::claim_on(&self.pool, &plan, &mut self.marks).await?
+        };
+        if counts {
+            self.supply.counted(began.elapsed());
+        }
+        if let Some(last) = claimed.last() {
+            self.turn.served(last.worker_id);
+            self.supply.give(&claimed);
+            self.deliver(&available, &claimed).await?;
+        }
+        // What was not counted may be room, or a task that was given back, that is not seen until it is.
+        let sleep = if counts {
+            POLL
+        } else {
+            self.supply.due_in().min(POLL)
+        };
+        if plan.is_empty() {
+            return Ok(Next::After(sleep));
+        }
+        if claimed.len() == plan.len() {
+            return Ok(Next::Now);
+        }
+        let due_in_ms = claim::next_due_in_ms(&self.pool, &self.marks).await?;
+        Ok(Next::After(due_in_ms.map_or(sleep, |ms| {
+            Duration::from_millis(ms).clamp(LEAST_PAUSE, sleep.max(LEAST_PAUSE))
+        })))
     }
 
     async fn deliver(
@@ -117,23 +163,10 @@ impl Periodic for Dispatcher {
         if !self.publisher.is_ready() {
             self.publisher.ensure_ready().await;
         }
-        let available = workers::available(&self.pool).await?;
-        let rooms: Vec<_> = available.iter().map(Available::room).collect();
-        let plan = self.turn.plan(&rooms, BATCH);
-        if plan.is_empty() {
-            return Ok(Next::After(POLL));
+        let next = self.pass().await;
+        if next.is_err() {
+            self.supply.forget();
         }
-        let claimed = claim::claim(&self.pool, &plan).await?;
-        if let Some(last) = claimed.last() {
-            self.turn.served(last.worker_id);
-            self.deliver(&available, &claimed).await?;
-        }
-        if claimed.len() == plan.len() {
-            return Ok(Next::Now);
-        }
-        let due_in_ms = claim::next_due_in_ms(&self.pool).await?;
-        Ok(Next::After(due_in_ms.map_or(POLL, |ms| {
-            Duration::from_millis(ms).clamp(LEAST_PAUSE, POLL)
-        })))
+        next
     }
 }

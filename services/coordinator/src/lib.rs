@@ -8,6 +8,7 @@ pub mod cleaner;
 pub mod dispatcher;
 pub mod intake;
 pub mod rescuer;
+mod supply;
 
 mod leader;
 

@@ -73,7 +73,9 @@ function TasksPage() {
             retrying={tasks.isFetching}
             className="m-3"
           />
-        ) : rows?.length === 0 && search.cursor === undefined ? (
+        ) : rows?.length === 0 && tasks.data?.next_cursor != null ? (
+          <NoMatchYet />
+        ) : rows?.length === 0 && (filtered || search.cursor === undefined) ? (
           filtered ? (
             <NoMatch />
           ) : (
@@ -85,6 +87,15 @@ function TasksPage() {
         <Paging count={rows?.length ?? 0} next={tasks.data?.next_cursor ?? undefined} />
       </Card>
     </>
+  );
+}
+
+/** The API looks through a stretch of the history at a time. */
+function NoMatchYet() {
+  return (
+    <EmptyState icon={SearchX} title="No match so far">
+      <p>None of the tasks in this stretch of the history matches. Older ones may.</p>
+    </EmptyState>
   );
 }
 
@@ -101,6 +112,11 @@ function NoMatch() {
   );
 }
 
+function counted(first: boolean, count: number, next: string | undefined) {
+  if (!first) return `${count} tasks${next === undefined ? ", the oldest" : ""}`;
+  return next !== undefined && count < PAGE ? `${count} so far` : `Newest ${count}`;
+}
+
 /** Older and newer. The cursors of the pages on the way stand in the history's state, not in the address. */
 function Paging({ count, next }: { count: number; next: string | undefined }) {
   const { cursor } = Route.useSearch();
@@ -110,7 +126,7 @@ function Paging({ count, next }: { count: number; next: string | undefined }) {
   return (
     <nav aria-label="Pages" className="flex items-center justify-between gap-2 border-t px-3 py-2">
       <span className="text-xs text-muted tabular-nums">
-        {first ? `Newest ${count}` : `${count} tasks${next === undefined ? ", the oldest" : ""}`}
+        {counted(first, count, next)}
       </span>
       <span className="flex gap-1.5">
         {!first && (

@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use taskmaster_core::{ExecutorKind, NewTask, SimulateOptions, TaskStatus, When};
+use taskmaster_store::claim::Marks;
 use taskmaster_store::{PgPool, claim};
 use uuid::Uuid;
 
@@ -186,22 +187,40 @@ async fn tells_how_long_a_simulated_task_waits(pool: PgPool) {
 
 #[sqlx::test(migrator = "crate::support::MIGRATOR")]
 async fn knows_when_the_next_is_due(pool: PgPool) {
-    assert_eq!(claim::next_due_in_ms(&pool).await.unwrap(), None);
+    assert_eq!(
+        claim::next_due_in_ms(&pool, &Marks::default())
+            .await
+            .unwrap(),
+        None
+    );
     let in_seconds = |priority, seconds| NewTask {
         priority,
         when: When::AfterSeconds(seconds),
         ..task("x")
     };
     submit_all(&pool, &[in_seconds(50, 7200), in_seconds(-50, 3600)]).await;
-    let next = claim::next_due_in_ms(&pool).await.unwrap().unwrap();
+    let next = claim::next_due_in_ms(&pool, &Marks::default())
+        .await
+        .unwrap()
+        .unwrap();
     assert!((3_500_000..=3_600_000).contains(&next), "{next}");
 
     let holder = worker(&pool, "w").await;
     submit_all(&pool, &[task("now")]).await;
-    assert_eq!(claim::next_due_in_ms(&pool).await.unwrap(), Some(0));
+    assert_eq!(
+        claim::next_due_in_ms(&pool, &Marks::default())
+            .await
+            .unwrap(),
+        Some(0)
+    );
     // What is held is not waited for.
     claim::claim(&pool, &[holder.worker_id]).await.unwrap();
-    assert!(claim::next_due_in_ms(&pool).await.unwrap() > Some(0));
+    assert!(
+        claim::next_due_in_ms(&pool, &Marks::default())
+            .await
+            .unwrap()
+            > Some(0)
+    );
 }
 
 #[sqlx::test(migrator = "crate::support::MIGRATOR")]
@@ -220,4 +239,42 @@ async fn what_became_due_long_ago_keeps_its_place_after_a_release(pool: PgPool) 
     let task = get(&pool, old.id).await;
     assert!(task.picked_at.unwrap() - task.scheduled_at > TimeDelta::days(1));
     assert_eq!(ids(&[claimed[0].task]), [old.id]);
+}
+
+#[sqlx::test(migrator = "crate::support::MIGRATOR")]
+async fn goes_on_from_its_marks_and_finds_what_lies_between(pool: PgPool) {
+    let of = |priority| NewTask {
+        priority,
+        ..task("x")
+    };
+    let priorities = async |tasks: &[claim::Claimed]| {
+        let mut priorities = Vec::new();
+        for claimed in tasks {
+            priorities.push(get(&pool, claimed.task.id).await.priority);
+        }
+        priorities
+    };
+    let mut marks = Marks::default();
+    submit_all(&pool, &[0, 0, 0, 50, -50].map(of)).await;
+    let first = claim::claim_on(&pool, &[1; 3], &mut marks).await.unwrap();
+    assert_eq!(priorities(&first).await, [50, 0, 0]);
+    // Above, below and between what it knows, two of them between the same two.
+    submit_all(&pool, &[100, 30, 25, -10, -100].map(of)).await;
+    let second = claim::claim_on(&pool, &[1; 9], &mut marks).await.unwrap();
+    assert_eq!(priorities(&second).await, [100, 30, 25, 0, -10, -50, -100]);
+
+    // What is given back is behind its mark, until that is forgotten.
+    let given_back = vec![first[1].task];
+    assert_eq!(claim::release(&pool, given_back).await.unwrap().len(), 1);
+    assert_eq!(claim::next_due_in_ms(&pool, &marks).await.unwrap(), None);
+    assert!(
+        claim::claim_on(&pool, &[1; 9], &mut marks)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    marks.forget();
+    assert_eq!(claim::next_due_in_ms(&pool, &marks).await.unwrap(), Some(0));
+    let third = claim::claim_on(&pool, &[1; 9], &mut marks).await.unwrap();
+    assert_eq!(third[0].task.id, first[1].task.id);
 }

@@ -131,13 +131,16 @@ impl Schema {
             }
         }
         for (relation, name) in newer.triggers.difference(&self.triggers) {
-            if known.contains(&**relation) {
+            if known.contains(&**relation) && !COUNTING.contains(&&**name) {
                 broken.push(format!("new trigger: {relation}: {name}"));
             }
         }
         broken
     }
 }
+
+/// Triggers that refuse nothing and leave the rows as they are: they are there so that the older version is counted too.
+const COUNTING: [&str; 3] = ["tasks_inserted", "tasks_deleted", "tasks_truncated"];
 
 fn set<T: Ord>(rows: sqlx::Result<Vec<T>>) -> BTreeSet<T> {
     rows.unwrap().into_iter().collect()

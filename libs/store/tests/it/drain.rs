@@ -65,8 +65,8 @@ async fn leaves_no_room_for_more(pool: PgPool) {
     let asked = worker(&pool, "asked").await;
     let other = worker(&pool, "other").await;
     let free = async || {
-        let rooms = available(&pool).await.unwrap();
-        let mut ids: Vec<i32> = rooms.iter().map(|worker| worker.room().worker_id).collect();
+        let workers = available(&pool, true).await.unwrap();
+        let mut ids: Vec<i32> = workers.iter().map(|worker| worker.id).collect();
         ids.sort_unstable();
         ids
     };
@@ -91,7 +91,7 @@ async fn is_not_asked_of_the_next_incarnation(pool: PgPool) {
     assert_eq!(heartbeat(&pool, older, 4, false).await.unwrap(), None);
     assert!(!is_heard(&pool, newer).await);
     assert_eq!(status(&pool, "w").await, "idle");
-    assert_eq!(available(&pool).await.unwrap().len(), 1);
+    assert_eq!(available(&pool, true).await.unwrap().len(), 1);
     assert_eq!(requested(&pool, "w").await, "draining");
     assert!(is_heard(&pool, newer).await);
 }

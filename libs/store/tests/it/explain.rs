@@ -20,6 +20,8 @@ pub(crate) struct Node {
     pub(crate) index: Option<String>,
     /// How many rows it looked at, if it was carried out.
     pub(crate) looked_at: f64,
+    /// How many blocks it and what is below it read, if it was carried out.
+    pub(crate) blocks: f64,
 }
 
 /// A plan, as the list of its nodes.
@@ -67,7 +69,7 @@ pub(crate) async fn plan_carried_out(
     sql: &str,
     arguments: &[String],
 ) -> Plan {
-    let explained = "explain (analyze, timing off, format json)";
+    let explained = "explain (analyze, buffers, timing off, format json)";
     explain(connection, mode, sql, arguments, explained).await
 }
 
@@ -115,6 +117,7 @@ fn walk(node: &Value, nodes: &mut Vec<Node>) {
         relation: text("Relation Name"),
         index: text("Index Name"),
         looked_at: rows * number("Actual Loops"),
+        blocks: number("Shared Hit Blocks") + number("Shared Read Blocks"),
     });
     for child in node["Plans"].as_array().into_iter().flatten() {
         walk(child, nodes);

@@ -10,8 +10,8 @@ use crate::support::{
 };
 
 async fn page(pool: &PgPool, filter: Filter) -> Vec<Uuid> {
-    let tasks = list(pool, &filter).await.unwrap();
-    tasks.into_iter().map(|task| task.id).collect()
+    let page = list(pool, &filter).await.unwrap();
+    page.tasks.into_iter().map(|task| task.id).collect()
 }
 
 fn all() -> Filter {
@@ -68,7 +68,7 @@ async fn by_status(pool: PgPool) {
             statuses: vec![status],
             ..all()
         };
-        let tasks = list(&pool, &filter).await.unwrap();
+        let tasks = list(&pool, &filter).await.unwrap().tasks;
         assert!(tasks.iter().all(|task| task.status == status));
         assert!(tasks.iter().any(|task| task.id == *id), "{status}");
         let count = if status == TaskStatus::Completed {

@@ -3,6 +3,7 @@
 
 use sqlx::{Connection, Executor, PgConnection};
 use taskmaster_core::TaskLease;
+use taskmaster_store::claim::Marks;
 use taskmaster_store::{PgPool, claim, finish, output, start, workers};
 
 use crate::explain::{Mode, Plan, plan, plan_carried_out};
@@ -118,8 +119,34 @@ fn hot_statements() -> Vec<(&'static str, &'static str, Vec<String>)> {
         (
             "claim",
             include_str!("../../src/claim.sql"),
-            vec![array("1")],
+            [&[array("1")], &marks(None)[..]].concat(),
         ),
+        (
+            "claim",
+            include_str!("../../src/claim.sql"),
+            [&[array("1")], &marks(Some("now()"))[..]].concat(),
+        ),
+    ]
+}
+
+/// The arguments for marks: none, or one at priority 0 and this time.
+fn marks(at: Option<&str>) -> Vec<String> {
+    let (priorities, times, ids, above, below) = match at {
+        None => ("{}", "'{}'".to_owned(), "'{}'", "{32767}", "{-32768}"),
+        Some(at) => (
+            "{0}",
+            format!("array[{at}]"),
+            "array[gen_random_uuid()]",
+            "{32767,0}",
+            "{0,-32768}",
+        ),
+    };
+    vec![
+        format!("'{priorities}'::smallint[]"),
+        format!("{times}::timestamptz[]"),
+        format!("{ids}::uuid[]"),
+        format!("'{above}'::smallint[]"),
+        format!("'{below}'::smallint[]"),
     ]
 }
 
@@ -151,7 +178,7 @@ async fn assert_nothing_is_scanned(connection: &mut PgConnection) {
             );
         }
         let sql = include_str!("../../src/next_due.sql");
-        let plan = plan(connection, mode, sql, &[]).await;
+        let plan = plan(connection, mode, sql, &marks(None)).await;
         assert!(
             plan.scanned().is_empty() && plan.uses("tasks_claim"),
             "{plan:#?}"
@@ -220,7 +247,7 @@ async fn of_a_claim_never_read_what_is_not_due(pool: PgPool) {
             &mut transaction,
             mode,
             sql,
-            &["array_fill(1, array[100])".to_owned()],
+            &[&["array_fill(1, array[100])".to_owned()], &marks(None)[..]].concat(),
         )
         .await;
         transaction.rollback().await.unwrap();
@@ -233,6 +260,44 @@ async fn of_a_claim_never_read_what_is_not_due(pool: PgPool) {
     }
     let claimed = claim::claim(&pool, &[1; 100]).await.unwrap();
     assert_eq!(claimed.len(), 5);
+}
+
+/// Nothing can be cleaned away that somebody's snapshot may still see: a claim that began at the oldest would read the more, the
+/// longer that lasts.
+#[sqlx::test(migrations = false)]
+async fn of_a_claim_from_a_mark_do_not_walk_what_was_claimed(pool: PgPool) {
+    let mut connection = unwatched(&pool).await;
+    let holder = worker(&pool, "w").await;
+    let mut reader = pool.acquire().await.unwrap();
+    let mut snapshot = reader
+        .begin_with("begin isolation level repeatable read")
+        .await
+        .unwrap();
+    snapshot
+        .execute("select count(*) from tasks")
+        .await
+        .unwrap();
+    for _ in 0..10 {
+        let held = run(&pool, holder, &tasks(BATCH, 1)).await;
+        let ends = held.into_iter().map(completed).collect();
+        finish::finish(&pool, holder.worker_id, ends).await.unwrap();
+    }
+    let mark: String = sqlx::query_scalar("select format('%L', now())")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    submit_all(&pool, &tasks(5, 1)).await;
+    let sql = include_str!("../../src/claim.sql");
+    let mut blocks = Vec::new();
+    for at in [None, Some(mark.as_str())] {
+        let arguments = [&["array[1, 1]".to_owned()], &marks(at)[..]].concat();
+        let mut transaction = connection.begin().await.unwrap();
+        let plan = plan_carried_out(&mut transaction, Mode::Custom, sql, &arguments).await;
+        transaction.rollback().await.unwrap();
+        blocks.push(plan.0[0].blocks);
+    }
+    assert!(blocks[0] > 5.0 * blocks[1], "{blocks:?}");
+    snapshot.rollback().await.unwrap();
 }
 
 /// A plan that was made while the table was nearly empty, and kept, would read all of a table that has grown since.
@@ -261,8 +326,10 @@ async fn of_a_service_are_never_kept(pool: PgPool) {
         taskmaster_store::tasks::get_many(&own, &ids(&held))
             .await
             .unwrap();
-        claim::next_due_in_ms(&own).await.unwrap();
-        workers::available(&own).await.unwrap();
+        claim::next_due_in_ms(&own, &Marks::default())
+            .await
+            .unwrap();
+        workers::available(&own, true).await.unwrap();
         workers::list(&own).await.unwrap();
         workers::request_drain(&own, "w").await.unwrap();
         finish::finish(&own, 0, held.into_iter().map(completed).collect())

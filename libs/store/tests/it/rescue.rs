@@ -32,7 +32,7 @@ async fn a_worker_is_offline_once_its_heartbeat_is_too_old(pool: PgPool) {
     assert!(mark_offline(&pool).await.unwrap().is_empty());
     // It was only slow: its next heartbeat brings it back.
     heartbeat(&pool, lost, 4, false).await.unwrap();
-    let online = workers::available(&pool).await.unwrap();
+    let online = workers::available(&pool, true).await.unwrap();
     assert_eq!(
         sorted(online.into_iter().map(|w| w.name)),
         ["fresh", "lost"]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use taskmaster_core::{ExecutorKind, NewTask, SimulateOptions, TaskStatus, When};
+use taskmaster_store::claim::Marks;
 use taskmaster_store::{PgPool, claim, finish, start, submit};
 use uuid::Uuid;
 
@@ -144,7 +145,12 @@ async fn all_or_none(pool: PgPool) {
         assert!(error.is_bad_data() && !error.is_unavailable(), "{error}");
     }
     assert!(submit::submit(&pool, &[]).await.unwrap().is_empty());
-    assert_eq!(claim::next_due_in_ms(&pool).await.unwrap(), None);
+    assert_eq!(
+        claim::next_due_in_ms(&pool, &Marks::default())
+            .await
+            .unwrap(),
+        None
+    );
 }
 
 #[sqlx::test(migrator = "crate::support::MIGRATOR")]

@@ -53,7 +53,7 @@ async fn a_new_incarnation_keeps_the_id_and_the_counters(pool: PgPool) {
     );
     assert!(second.started_at > first.started_at);
     // What the older one had earned of a window is not the newer one's.
-    assert_eq!(available(&pool).await.unwrap()[0].claim_window, 2);
+    assert_eq!(available(&pool, true).await.unwrap()[0].claim_window, 2);
 }
 
 async fn workers_window(pool: &PgPool, holder: taskmaster_store::start::Holder, window: i32) {
@@ -118,7 +118,7 @@ async fn an_older_incarnation_is_told_so_and_changes_nothing(pool: PgPool) {
     sign_off(&pool, older).await.unwrap();
     let worker = list(&pool).await.unwrap().remove(0);
     assert_eq!(worker.status, "idle");
-    assert_eq!(available(&pool).await.unwrap()[0].claim_window, 4);
+    assert_eq!(available(&pool, true).await.unwrap()[0].claim_window, 4);
     assert!(heartbeat(&pool, newer, 4, false).await.unwrap().is_some());
 }
 
@@ -175,7 +175,7 @@ async fn only_who_is_online_has_room(pool: PgPool) {
     run(&pool, first, &tasks(2, 1)).await;
     assign(&pool, first, &tasks(3, 1)).await;
     heartbeat(&pool, second, 50, false).await.unwrap();
-    let mut workers = available(&pool).await.unwrap();
+    let mut workers = available(&pool, true).await.unwrap();
     workers.sort_by_key(|worker| worker.id);
     let expected = [
         (first.worker_id, "first", 4, 5),
@@ -185,14 +185,21 @@ async fn only_who_is_online_has_room(pool: PgPool) {
         id,
         name: name.to_owned(),
         claim_window,
-        held,
+        ended: 0,
+        held: Some(held),
     });
     assert_eq!(workers, expected);
-    // It holds more than its window, which has shrunk: no room, and not less than none.
-    let free: Vec<u32> = workers.iter().map(|worker| worker.room().free).collect();
-    assert_eq!(free, [0, 50]);
+    // Not counted, and yet it is told what has ended since.
+    let lease = run(&pool, first, &[task("ends")]).await[0];
+    finish::finish(&pool, first.worker_id, vec![completed(lease)])
+        .await
+        .unwrap();
+    let mut workers = available(&pool, false).await.unwrap();
+    workers.sort_by_key(|worker| worker.id);
+    assert!(workers.iter().all(|worker| worker.held.is_none()));
+    assert_eq!(workers[0].ended, 1);
     // A window is never smaller than the slots.
     heartbeat(&pool, second, 1, false).await.unwrap();
-    let workers = available(&pool).await.unwrap();
+    let workers = available(&pool, true).await.unwrap();
     assert!(workers.iter().all(|worker| worker.claim_window == 4));
 }

@@ -39,7 +39,8 @@ pub(crate) struct TaskFilter {
 /// One page of tasks, newest first.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct TaskPage {
-    /// The tasks.
+    /// The tasks. A page for `worker` or `q` looks through 5,000 tasks at most: it may have fewer than `limit`, or none, and
+    /// yet a `next_cursor`, from which the next page goes on looking.
     pub(crate) tasks: Vec<Task>,
     /// What to give as `cursor` for the next page; nothing: this is the last one.
     pub(crate) next_cursor: Option<String>,
@@ -50,17 +51,11 @@ pub(crate) struct TaskPage {
 /// # Errors
 /// [`ApiError::BadInput`], or when Postgres is away.
 pub(crate) async fn read(pool: &PgPool, parameters: Parameters) -> Result<TaskPage, ApiError> {
-    let mut filter = filter(parameters)?;
-    let limit = filter.limit as usize;
-    // One more than asked for: whether there is a next page.
-    filter.limit += 1;
-    let mut tasks = bounded(tasks::list(pool, &filter)).await?;
-    let more = tasks.len() > limit;
-    tasks.truncate(limit);
-    let last = tasks.last().filter(|_| more);
+    let filter = filter(parameters)?;
+    let page = bounded(tasks::list(pool, &filter)).await?;
     Ok(TaskPage {
-        next_cursor: last.map(|task| cursor(task.id)),
-        tasks,
+        next_cursor: page.next.map(cursor),
+        tasks: page.tasks,
     })
 }
 

@@ -39,7 +39,7 @@ async fn a_worker_drains_from_the_answer_on_even_without_rabbitmq() {
     assert_eq!(shown["current_task_ids"], json!([task.id]));
     assert_eq!(status(&api, "worker-1").await, "draining");
     assert_eq!(status(&api, "worker-2").await, "idle");
-    let with_room = workers::available(api.pool()).await.unwrap();
+    let with_room = workers::available(api.pool(), true).await.unwrap();
     let with_room: Vec<_> = with_room.iter().map(|worker| &worker.name).collect();
     assert_eq!(with_room, ["worker-2"]);
 
