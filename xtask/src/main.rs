@@ -49,8 +49,13 @@ enum Command {
     Engine(engine::Arguments),
     /// Set up, build, and run `taskmaster chaos` with the arguments given.
     Chaos(up::Arguments),
-    /// Measure how soon a task starts on an idle system, on an optimised build.
-    Bench,
+    /// Set up, and measure the optimised build with the arguments given; `bench --help` tells which there are.
+    #[command(disable_help_flag = true)]
+    Bench {
+        /// What the benchmark is given.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Regenerate the committed OpenAPI document and the dashboard's types.
     Openapi,
 }
@@ -73,16 +78,11 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Chaos(arguments) => up::run("chaos", &arguments)?,
         Command::Test(arguments) => return test::run_test(&arguments),
         Command::Prepare(arguments) => prepare::run_prepare(&arguments)?,
-        Command::Bench => {
+        Command::Bench { arguments } => {
             setup::run(setup::Purpose::Run)?;
             client::build()?;
-            process::run(process::cargo().args([
-                "bench",
-                "--package",
-                "taskmaster",
-                "--bench",
-                "latency",
-            ]))?;
+            let bench = ["bench", "--package", "taskmaster", "--bench", "bench", "--"];
+            process::run(process::cargo().args(bench).args(arguments))?;
         }
         Command::Images => {
             setup::run(setup::Purpose::Containers)?;

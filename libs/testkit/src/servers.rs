@@ -22,24 +22,44 @@ impl PrivateServers {
     /// # Errors
     /// When one of them cannot be started.
     pub async fn start(folder: &Path) -> Result<Self> {
-        Self::start_with(folder, Vec::new()).await
+        Self::start_with(folder, Vec::new(), Vec::new()).await
     }
 
-    /// The same, with settings of RabbitMQ as in `rabbitmq.conf`. Postgres's can be changed while it runs.
+    /// The same, with settings of Postgres as in `postgresql.conf` and of RabbitMQ as in `rabbitmq.conf`.
     ///
     /// # Errors
     /// When one of them cannot be started.
-    pub async fn start_with(folder: &Path, rabbitmq: Vec<(String, String)>) -> Result<Self> {
+    pub async fn start_with(
+        folder: &Path,
+        mut postgres: Vec<(String, String)>,
+        rabbitmq: Vec<(String, String)>,
+    ) -> Result<Self> {
+        // Few enough for a test to use all of them up.
+        postgres.push(("max_connections".to_owned(), "60".to_owned()));
         let postgres = PostgresConfig {
             durability: Durability::Throwaway,
-            // Few enough for a test to use all of them up.
-            settings: vec![("max_connections".to_owned(), "60".to_owned())],
+            settings: postgres,
             ..PostgresConfig::new(folder.join("postgres"))
         };
         let rabbitmq = RabbitMqConfig {
             settings: rabbitmq,
             ..RabbitMqConfig::new(folder.join("rabbitmq"))
         };
+        let (postgres, rabbitmq) = start_both(postgres, rabbitmq).await?;
+        Ok(Self { postgres, rabbitmq })
+    }
+
+    /// Starts both as `taskmaster up` does: every commit reaches the disk, and nothing is tuned. `bin` is Postgres's `bin`
+    /// folder; unless told, it is looked for.
+    ///
+    /// # Errors
+    /// When one of them cannot be started.
+    pub async fn start_durable(folder: &Path, bin: Option<&Path>) -> Result<Self> {
+        let mut postgres = PostgresConfig::new(folder.join("postgres"));
+        if let Some(bin) = bin {
+            postgres.bin_dir = Some(bin.to_owned());
+        }
+        let rabbitmq = RabbitMqConfig::new(folder.join("rabbitmq"));
         let (postgres, rabbitmq) = start_both(postgres, rabbitmq).await?;
         Ok(Self { postgres, rabbitmq })
     }

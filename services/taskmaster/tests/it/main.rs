@@ -7,6 +7,7 @@ mod cancel;
 mod certificates;
 mod client;
 mod coordinators;
+mod cost;
 mod deadlines;
 mod doctor;
 mod drain;

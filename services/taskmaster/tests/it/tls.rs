@@ -81,7 +81,7 @@ async fn with_an_authority_of_ones_own() -> Result<()> {
         setting("ssl_options.certfile", certificates.certificate()),
         setting("ssl_options.keyfile", certificates.key()),
     ];
-    let servers = PrivateServers::start_with(folder.path(), rabbitmq).await?;
+    let servers = PrivateServers::start_with(folder.path(), Vec::new(), rabbitmq).await?;
     encrypt(&servers, folder.path(), &certificates).await?;
 
     let plain_port = servers.rabbitmq.port().to_string();
