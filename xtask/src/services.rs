@@ -94,15 +94,18 @@ pub(crate) struct Services {
 }
 
 impl Services {
-    /// Starts both.
+    /// Starts both, Postgres from this `bin` folder unless it is to be looked for.
     ///
     /// # Errors
     /// When one does not start.
-    pub(crate) fn start() -> Result<Self> {
+    pub(crate) fn start(bin: Option<&Path>) -> Result<Self> {
         let (folder, runtime) = (folder()?, runtime()?);
         let rabbitmq = RabbitMqConfig::new(folder.path().join("rabbitmq"));
-        let (postgres, rabbitmq) =
-            runtime.block_on(start_both(throwaway(folder.path()), rabbitmq))?;
+        let mut postgres = throwaway(folder.path());
+        if let Some(bin) = bin {
+            postgres.bin_dir = Some(bin.to_owned());
+        }
+        let (postgres, rabbitmq) = runtime.block_on(start_both(postgres, rabbitmq))?;
         Ok(Self {
             postgres,
             rabbitmq,

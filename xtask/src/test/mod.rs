@@ -12,6 +12,7 @@ mod tally;
 mod tidy;
 mod units;
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -27,6 +28,9 @@ pub(crate) struct Arguments {
     /// Run only these parts.
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Part>,
+    /// Run the Rust tests on the Postgres of this `bin` folder; unless told, it is looked for.
+    #[arg(long, value_name = "DIR")]
+    postgres: Option<PathBuf>,
 }
 
 /// A part of the tests, in the order in which they run: the quick ones first, and each with what it needs built before.
@@ -61,14 +65,14 @@ enum Part {
 }
 
 impl Part {
-    fn run(self) -> Result<Tally> {
+    fn run(self, postgres: Option<&Path>) -> Result<Tally> {
         match self {
             Self::Fmt => Ok(Tally::check(checks::fmt())),
             Self::Tidy => tidy::run(),
             Self::Client => checks::client(),
             Self::Sqlx => Ok(Tally::check(crate::prepare::check())),
             Self::Clippy => Ok(Tally::check(checks::clippy())),
-            Self::Tests => rust::run(),
+            Self::Tests => rust::run(postgres),
             Self::Docs => Ok(Tally::check(checks::docs())),
             Self::Deny => Ok(Tally::check(checks::deny())),
             Self::Helm => helm::run(),
@@ -98,7 +102,9 @@ pub(crate) fn run_test(arguments: &Arguments) -> Result<ExitCode> {
         let name = format!("{part:?}").to_lowercase();
         say(&name);
         let part_started = Instant::now();
-        let tally = part.run().unwrap_or_else(|error| Tally::check(Err(error)));
+        let tally = part
+            .run(arguments.postgres.as_deref())
+            .unwrap_or_else(|error| Tally::check(Err(error)));
         let line = line(&name, part_started.elapsed(), tally);
         println!("{line}");
         lines.push(line);

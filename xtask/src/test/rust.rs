@@ -1,5 +1,7 @@
 //! All Rust tests, on a Postgres and a RabbitMQ that live as long as they run.
 
+use std::path::Path;
+
 use anyhow::Result;
 
 use super::tally::Tally;
@@ -10,7 +12,10 @@ use crate::setup::cargo_tools::NEXTEST;
 use crate::setup::tools;
 use crate::workspace::{examples, target};
 
-pub(super) fn run() -> Result<Tally> {
+/// What tells every Postgres of ours where its programs are.
+const POSTGRES_BIN: &str = "TASKMASTER_POSTGRES_BIN";
+
+pub(super) fn run(postgres: Option<&Path>) -> Result<Tally> {
     client::build()?;
     client::install(&examples())?;
     let report = target().join("nextest/ci/junit.xml");
@@ -18,7 +23,7 @@ pub(super) fn run() -> Result<Tally> {
         std::fs::remove_file(&report)?;
     }
     say("starting Postgres and RabbitMQ for the tests");
-    let services = Services::start()?;
+    let services = Services::start(postgres)?;
     let mut nextest = NEXTEST.command()?;
     nextest
         .args(["nextest", "run", "--workspace", "--profile", "ci"])
@@ -27,6 +32,10 @@ pub(super) fn run() -> Result<Tally> {
         .env("DATABASE_URL", services.database_url())
         .env("TASKMASTER_TEST_DATABASE_URL", services.database_url())
         .env("TASKMASTER_TEST_AMQP_URL", services.amqp_url());
+    if let Some(bin) = postgres {
+        // For the tests that start servers of their own.
+        nextest.env(POSTGRES_BIN, bin);
+    }
     if let Some(python) = tools::python() {
         nextest.env("TASKMASTER_TEST_PYTHON", python);
     }
