@@ -52,7 +52,8 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
         let to = to.join(entry.file_name());
         if entry.file_type()?.is_dir() {
             copy(&entry.path(), &to)?;
-        } else {
+        } else if fs::read(&to).ok() != Some(fs::read(entry.path())?) {
+            // Only then: Cargo goes by times.
             fs::copy(entry.path(), to)?;
         }
     }
