@@ -125,9 +125,7 @@ function Paging({ count, next }: { count: number; next: string | undefined }) {
   if (first && next === undefined) return null;
   return (
     <nav aria-label="Pages" className="flex items-center justify-between gap-2 border-t px-3 py-2">
-      <span className="text-xs text-muted tabular-nums">
-        {counted(first, count, next)}
-      </span>
+      <span className="text-xs text-muted tabular-nums">{counted(first, count, next)}</span>
       <span className="flex gap-1.5">
         {!first && (
           <>
