@@ -4,16 +4,12 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use chrono::{DateTime, TimeDelta, Utc};
-use taskmaster_core::When;
-use taskmaster_store::submit;
-use taskmaster_testkit::sqlx;
 
 use crate::Scale;
 use crate::figures::{Report, median};
 use crate::system::{System, USUAL_SLOTS};
 use crate::tasks::stored_true;
-use crate::throughput::WORKERS;
+use crate::throughput::{WORKERS, drain_of};
 
 pub(crate) async fn measure(
     system: &mut System<'_>,
@@ -22,10 +18,10 @@ pub(crate) async fn measure(
 ) -> Result<()> {
     let _workers = system.workers(WORKERS, USUAL_SLOTS).await?;
     let (mut alone, mut ours, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
-    run(system, scale.processes / 10).await?;
+    drain_of(system, scale.processes / 10, stored_true).await?;
     for _ in 0..scale.runs {
         let bare = bare(scale.limit_seconds).await?;
-        let rate = run(system, scale.processes).await?;
+        let rate = drain_of(system, scale.processes, stored_true).await?;
         ratios.push(rate / bare);
         alone.push(bare);
         ours.push(rate);
@@ -66,27 +62,4 @@ async fn bare(seconds: u64) -> Result<f64> {
         count += more??;
     }
     Ok(f64::from(count) / began.elapsed().as_secs_f64())
-}
-
-/// Tasks per second of `count` that fall due at one moment.
-async fn run(system: &System<'_>, count: u32) -> Result<f64> {
-    let due = system.now().await? + TimeDelta::milliseconds(1000 + i64::from(count) / 25);
-    for batch in 0..count.div_ceil(1000) {
-        let in_batch = (count - batch * 1000).min(1000);
-        let tasks: Vec<_> = (0..in_batch).map(|_| stored_true(When::At(due))).collect();
-        submit::submit(&system.pool, &tasks).await?;
-    }
-    ensure!(
-        system.now().await? < due,
-        "taking the tasks in took too long"
-    );
-    system.until_drained().await?;
-    let (ended, last): (i64, DateTime<Utc>) = sqlx::query_as(
-        "select count(*), max(finished_at) from finished_tasks where scheduled_at = $1 and status = 'completed'",
-    )
-    .bind(due)
-    .fetch_one(&system.pool)
-    .await?;
-    ensure!(ended == i64::from(count), "{ended} of {count} completed");
-    Ok(f64::from(count) / (last - due).as_seconds_f64())
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
-use taskmaster_core::When;
+use taskmaster_core::{NewTask, When};
 use taskmaster_store::submit;
 use taskmaster_testkit::Api;
 use taskmaster_testkit::sqlx;
@@ -69,12 +69,21 @@ pub(crate) async fn measure(
     usage.report_peaks(report)
 }
 
-/// Tasks per second of a backlog of `count` that falls due at one moment: from then to the last end.
+/// Tasks per second of a backlog of `count` no-ops that falls due at one moment: from then to the last end.
 pub(crate) async fn drain(system: &System<'_>, count: u32) -> Result<f64> {
+    drain_of(system, count, stored_no_op).await
+}
+
+/// The same of other tasks.
+pub(crate) async fn drain_of(
+    system: &System<'_>,
+    count: u32,
+    task: impl Fn(When) -> NewTask,
+) -> Result<f64> {
     let due = system.now().await? + TimeDelta::milliseconds(1500 + i64::from(count) / 25);
     for batch in 0..count.div_ceil(1000) {
         let in_batch = (count - batch * 1000).min(1000);
-        let tasks: Vec<_> = (0..in_batch).map(|_| stored_no_op(When::At(due))).collect();
+        let tasks: Vec<_> = (0..in_batch).map(|_| task(When::At(due))).collect();
         submit::submit(&system.pool, &tasks).await?;
     }
     ensure!(
