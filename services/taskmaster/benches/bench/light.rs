@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 use taskmaster_broker::{Assignment, BrokerConfig, WorkerMessage, consume_assignments};
-use taskmaster_core::{Outcome, TaskLease, TaskStatus, Verdict};
-use taskmaster_store::finish::{Finish, finish};
-use taskmaster_store::start::{Holder, start};
+use taskmaster_core::TaskLease;
+use taskmaster_store::start::Holder;
 use taskmaster_store::{PgPool, StoreConfig, acquire, workers};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -15,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Scale;
 use crate::figures::Report;
-use crate::limit::registered;
+use crate::limit::{registered, start_and_finish};
 use crate::system::System;
 use crate::throughput::drain;
 
@@ -100,15 +99,6 @@ async fn live(pool: &PgPool, holder: Holder, tasks: Vec<Assignment>) -> Result<(
     let leases = tasks
         .into_iter()
         .map(|Assignment { id, lease, .. }| TaskLease { id, lease });
-    let started = start(pool, holder, leases.collect()).await?;
-    let ends = started.into_iter().map(|started| Finish {
-        task: started.task,
-        outcome: Outcome::Completed,
-        verdict: Verdict::Final(TaskStatus::Completed),
-        exit_code: Some(0),
-        signal: None,
-        error_message: None,
-    });
-    finish(pool, holder.worker_id, ends.collect()).await?;
+    start_and_finish(pool, holder, leases.collect()).await?;
     Ok(())
 }
