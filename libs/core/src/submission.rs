@@ -171,6 +171,18 @@ pub struct NewTask {
     pub simulate: Option<SimulateOptions>,
 }
 
+impl NewTask {
+    /// How much it carries, in bytes, roughly.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let argv = self.argv.iter().flatten().map(String::len);
+        let env = self.env.iter().flatten();
+        let env = env.map(|(name, value)| name.len() + value.len());
+        let stdin = self.stdin.as_ref().map_or(0, String::len);
+        self.command.len() + argv.sum::<usize>() + env.sum::<usize>() + stdin
+    }
+}
+
 mod check;
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use taskmaster_core::{Lease, TaskLease};
 use uuid::Uuid;
 
-use crate::{PgPool, Result, acquire};
+use crate::{Connections, PgPool, Result, acquire};
 
 /// A task that was given to a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,8 +76,13 @@ pub async fn claim(pool: &PgPool, plan: &[i32]) -> Result<Vec<Claimed>> {
 ///
 /// # Errors
 /// When Postgres is away.
-pub async fn claim_on(pool: &PgPool, plan: &[i32], marks: &mut Marks) -> Result<Vec<Claimed>> {
+pub async fn claim_on(
+    connections: &impl Connections,
+    plan: &[i32],
+    marks: &mut Marks,
+) -> Result<Vec<Claimed>> {
     let columns = marks.columns();
+    let mut connection = connections.lend().await?;
     let mut rows = sqlx::query_file!(
         "src/claim.sql",
         plan,
@@ -87,8 +92,9 @@ pub async fn claim_on(pool: &PgPool, plan: &[i32], marks: &mut Marks) -> Result<
         &columns.above,
         &columns.below,
     )
-    .fetch_all(&mut *acquire(pool).await?)
+    .fetch_all(&mut *connection)
     .await?;
+    connection.done();
     rows.sort_unstable_by_key(|row| row.turn);
     // In the order in which they were walked: the last one of each priority is the furthest.
     let walked = rows
@@ -110,8 +116,9 @@ pub async fn claim_on(pool: &PgPool, plan: &[i32], marks: &mut Marks) -> Result<
 ///
 /// # Errors
 /// When Postgres is away.
-pub async fn next_due_in_ms(pool: &PgPool, marks: &Marks) -> Result<Option<u64>> {
+pub async fn next_due_in_ms(connections: &impl Connections, marks: &Marks) -> Result<Option<u64>> {
     let columns = marks.columns();
+    let mut connection = connections.lend().await?;
     let milliseconds = sqlx::query_file_scalar!(
         "src/next_due.sql",
         &columns.priority,
@@ -120,8 +127,9 @@ pub async fn next_due_in_ms(pool: &PgPool, marks: &Marks) -> Result<Option<u64>>
         &columns.above,
         &columns.below,
     )
-    .fetch_one(&mut *acquire(pool).await?)
+    .fetch_one(&mut *connection)
     .await?;
+    connection.done();
     Ok(milliseconds.map(|ms| if ms <= 0.0 { 0 } else { ms.ceil() as u64 }))
 }
 

@@ -41,6 +41,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// No connection came free in time.
+    #[must_use]
+    pub fn no_connection() -> Self {
+        Self::Unavailable(sqlx::Error::PoolTimedOut)
+    }
+
     /// Whether the same call may succeed later, once Postgres is back.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {

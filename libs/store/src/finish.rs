@@ -3,7 +3,7 @@
 use taskmaster_core::{Lease, Outcome, TaskLease, TaskStatus, Verdict};
 use uuid::Uuid;
 
-use crate::{PgPool, Result, acquire};
+use crate::{Connections, PgPool, Result, acquire};
 
 /// How a run ended and what becomes of its task.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,7 +68,11 @@ impl<'a> Columns<'a> {
 ///
 /// # Errors
 /// When Postgres is away. Trying again is harmless: what was committed the first time is then stale.
-pub async fn finish(pool: &PgPool, by: i32, mut finishes: Vec<Finish>) -> Result<Vec<Ended>> {
+pub async fn finish(
+    connections: &impl Connections,
+    by: i32,
+    mut finishes: Vec<Finish>,
+) -> Result<Vec<Ended>> {
     finishes.sort_by_key(|finish| (finish.task.id, finish.task.lease));
     finishes.dedup_by_key(|finish| finish.task);
     let mut retries = Columns::default();
@@ -80,7 +84,7 @@ pub async fn finish(pool: &PgPool, by: i32, mut finishes: Vec<Finish>) -> Result
     let mut written = if retries.id.is_empty() {
         Vec::new()
     } else {
-        retry_later(pool, &retries).await?
+        retry_later(connections, &retries).await?
     };
     // In the order of the ids, like every batch.
     let mut ends = Columns::default();
@@ -96,12 +100,13 @@ pub async fn finish(pool: &PgPool, by: i32, mut finishes: Vec<Finish>) -> Result
         }
     }
     if !ends.id.is_empty() {
-        written.extend(end(pool, by, &ends).await?);
+        written.extend(end(connections, by, &ends).await?);
     }
     Ok(written)
 }
 
-async fn end(pool: &PgPool, by: i32, columns: &Columns<'_>) -> Result<Vec<Ended>> {
+async fn end(connections: &impl Connections, by: i32, columns: &Columns<'_>) -> Result<Vec<Ended>> {
+    let mut connection = connections.lend().await?;
     let rows = sqlx::query_file!(
         "src/finish.sql",
         &columns.id,
@@ -113,8 +118,9 @@ async fn end(pool: &PgPool, by: i32, columns: &Columns<'_>) -> Result<Vec<Ended>
         &columns.error_message as _,
         by,
     )
-    .fetch_all(&mut *acquire(pool).await?)
+    .fetch_all(&mut *connection)
     .await?;
+    connection.done();
     rows.into_iter()
         .map(|row| {
             Ok(Ended {
@@ -125,7 +131,8 @@ async fn end(pool: &PgPool, by: i32, columns: &Columns<'_>) -> Result<Vec<Ended>
         .collect()
 }
 
-async fn retry_later(pool: &PgPool, columns: &Columns<'_>) -> Result<Vec<Ended>> {
+async fn retry_later(connections: &impl Connections, columns: &Columns<'_>) -> Result<Vec<Ended>> {
+    let mut connection = connections.lend().await?;
     let ids = sqlx::query_file_scalar!(
         "src/retry_later.sql",
         &columns.id,
@@ -136,8 +143,9 @@ async fn retry_later(pool: &PgPool, columns: &Columns<'_>) -> Result<Vec<Ended>>
         &columns.signal as _,
         &columns.error_message as _,
     )
-    .fetch_all(&mut *acquire(pool).await?)
+    .fetch_all(&mut *connection)
     .await?;
+    connection.done();
     Ok(ids
         .into_iter()
         .map(|id| Ended {

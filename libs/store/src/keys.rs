@@ -6,7 +6,7 @@ use std::ops::Range;
 use taskmaster_core::{Fingerprint, IdempotencyKey};
 use uuid::Uuid;
 
-use crate::{PgPool, Result, acquire};
+use crate::{Connections, PgPool, Result, acquire};
 
 /// How long a key is known, in hours, at least.
 ///
@@ -71,13 +71,15 @@ struct Row {
 
 /// What is stored under these keys, as far as there is something.
 pub(crate) async fn find(
-    pool: &PgPool,
+    connections: &impl Connections,
     scope: Scope,
     keys: &[&str],
 ) -> Result<HashMap<String, Stored>> {
+    let mut connection = connections.lend().await?;
     let rows = sqlx::query_file_as!(Row, "src/find_keys.sql", scope.as_str(), keys as _)
-        .fetch_all(&mut *acquire(pool).await?)
+        .fetch_all(&mut *connection)
         .await?;
+    connection.done();
     let stored = rows.into_iter().map(|row| {
         let stored = Stored {
             fingerprint: row.fingerprint,

@@ -32,7 +32,7 @@ mod pool;
 
 pub use config::StoreConfig;
 pub use error::{Error, bounded};
-pub use pool::acquire;
+pub use pool::{Connections, Kept, Lent, acquire};
 pub use sqlx::PgPool;
 pub use tasks::Task;
 

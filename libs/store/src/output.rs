@@ -3,7 +3,7 @@
 use taskmaster_core::{Lease, TaskLease};
 use uuid::Uuid;
 
-use crate::{PgPool, Result, acquire};
+use crate::{Connections, PgPool, Result, acquire};
 
 /// Where a piece of output came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -56,7 +56,7 @@ pub struct NewPiece {
 /// # Errors
 /// When Postgres is away. Trying again is harmless.
 pub async fn append(
-    pool: &PgPool,
+    connections: &impl Connections,
     pieces: &[NewPiece],
     dropped: &[(TaskLease, i32)],
 ) -> Result<()> {
@@ -67,6 +67,7 @@ pub async fn append(
         let seqs: Vec<i32> = pieces.iter().map(|piece| piece.seq).collect();
         let streams: Vec<&str> = pieces.iter().map(|piece| piece.stream.as_str()).collect();
         let data: Vec<&[u8]> = pieces.iter().map(|piece| piece.data.as_slice()).collect();
+        let mut connection = connections.lend().await?;
         sqlx::query_file!(
             "src/append.sql",
             &ids,
@@ -76,13 +77,15 @@ pub async fn append(
             &streams as _,
             &data as _,
         )
-        .execute(&mut *acquire(pool).await?)
+        .execute(&mut *connection)
         .await?;
+        connection.done();
     }
     if !dropped.is_empty() {
         let ids: Vec<Uuid> = dropped.iter().map(|(task, _)| task.id).collect();
         let leases: Vec<Lease> = dropped.iter().map(|(task, _)| task.lease).collect();
         let seqs: Vec<i32> = dropped.iter().map(|(_, seq)| *seq).collect();
+        let mut connection = connections.lend().await?;
         sqlx::query!(
             r#"
             delete from output o
@@ -93,8 +96,9 @@ pub async fn append(
             &leases,
             &seqs
         )
-        .execute(&mut *acquire(pool).await?)
+        .execute(&mut *connection)
         .await?;
+        connection.done();
     }
     Ok(())
 }

@@ -1,10 +1,11 @@
-//! Connections of a pool, opened one at a time.
+//! Connections of a pool, opened one at a time, and those that are kept out of it.
 
-use std::time::Duration;
+use std::ops::{Deref, DerefMut};
+use std::time::{Duration, Instant};
 
 use sqlx::pool::PoolConnection;
-use sqlx::{Connection, PgPool, Postgres};
-use tokio::sync::Semaphore;
+use sqlx::{Connection, PgConnection, PgPool, Postgres};
+use tokio::sync::{Mutex, MutexGuard, Semaphore};
 
 use crate::Result;
 
@@ -41,4 +42,133 @@ pub async fn acquire(pool: &PgPool) -> Result<PoolConnection<Postgres>> {
         }
     });
     Ok(acquired.await.unwrap_or(Err(sqlx::Error::PoolTimedOut))?)
+}
+
+/// How many connections a pool must have room for before some are kept out of it: two keep one each in a worker and in a
+/// coordinator, and what comes in between, such as a heartbeat, must find one.
+const LEAST_TO_KEEP: u32 = 4;
+/// A kept connection that was not used for this long is asked whether it still answers.
+const IDLE: Duration = Duration::from_millis(100);
+
+/// Where a statement gets its connection from: a pool, or a [`Kept`] one.
+pub trait Connections: Sync {
+    /// A connection that answers, until its statement has ended.
+    ///
+    /// # Errors
+    /// As [`acquire`].
+    fn lend(&self) -> impl Future<Output = Result<Lent<'_>>> + Send;
+}
+
+impl Connections for PgPool {
+    async fn lend(&self) -> Result<Lent<'_>> {
+        Ok(Lent {
+            connection: Some(acquire(self).await?),
+            home: None,
+        })
+    }
+}
+
+/// One connection for statements that come one after the other, all the time, and are few and known.
+///
+/// A pool asks a connection whether it is still well each time it is taken and twice when it comes back, which costs more
+/// than a small statement itself; this one is taken for well as long as its statements end well, and closed when one does
+/// not. And it keeps plans: it may only be used for statements that look their rows up one by one, by an index, which is
+/// the best plan whatever the size of the table; that it is taken is seen to by not letting it scan tables.
+#[derive(Debug)]
+pub struct Kept {
+    pool: PgPool,
+    slot: Mutex<Slot>,
+}
+
+/// The connection, unless there is none yet or a statement has it, and when it was last used.
+type Slot = Option<(PoolConnection<Postgres>, Instant)>;
+
+impl Kept {
+    /// None yet: it is opened when it is first used. From a pool that has room for very few, none is kept.
+    #[must_use]
+    pub fn new(pool: PgPool) -> Self {
+        Self {
+            pool,
+            slot: Mutex::default(),
+        }
+    }
+}
+
+impl Connections for Kept {
+    /// Waits for the statement before it.
+    async fn lend(&self) -> Result<Lent<'_>> {
+        if self.pool.options().get_max_connections() < LEAST_TO_KEEP {
+            return self.pool.lend().await;
+        }
+        let mut slot = self.slot.lock().await;
+        let mut connection = match slot.take() {
+            Some((connection, used)) if used.elapsed() < IDLE => Some(connection),
+            Some((mut connection, _)) => match connection.ping().await {
+                Ok(()) => Some(connection),
+                Err(_) => {
+                    drop(connection.detach());
+                    None
+                }
+            },
+            None => None,
+        };
+        if connection.is_none() {
+            let mut opened = acquire(&self.pool).await?;
+            // In one message: behind PgBouncer, each might go to another of its connections.
+            sqlx::raw_sql("set plan_cache_mode = force_generic_plan; set enable_seqscan = off")
+                .execute(&mut *opened)
+                .await?;
+            connection = Some(opened);
+        }
+        Ok(Lent {
+            connection,
+            home: Some(slot),
+        })
+    }
+}
+
+/// A connection for one statement, or for a few in a row: [`done`](Self::done) when they ended well.
+#[derive(Debug)]
+pub struct Lent<'a> {
+    /// There until it is dropped.
+    connection: Option<PoolConnection<Postgres>>,
+    home: Option<MutexGuard<'a, Slot>>,
+}
+
+impl Lent<'_> {
+    /// Gives it back. Without this, a kept one is closed: its statement failed, or was given up and may go on.
+    pub fn done(mut self) {
+        if let Some(mut home) = self.home.take() {
+            *home = self
+                .connection
+                .take()
+                .map(|connection| (connection, Instant::now()));
+        }
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        if self.home.is_some()
+            && let Some(connection) = self.connection.take()
+        {
+            drop(connection.detach());
+        }
+    }
+}
+
+const THERE: &str = "a lent connection is there until it is dropped";
+
+impl Deref for Lent<'_> {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        self.connection.as_deref().expect(THERE)
+    }
+}
+
+impl DerefMut for Lent<'_> {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        self.connection.as_deref_mut().expect(THERE)
+    }
 }

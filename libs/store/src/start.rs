@@ -5,7 +5,7 @@ use sqlx::types::Json;
 use taskmaster_core::{ExecutorKind, Lease, SimulateOptions, TaskLease};
 use uuid::Uuid;
 
-use crate::{PgPool, Result, acquire};
+use crate::{Connections, Result};
 
 /// Everything that a worker needs to run a task: read by the start itself, so that an assignment carries no more
 /// than the task's id and lease.
@@ -93,13 +93,14 @@ pub struct Holder {
 /// # Errors
 /// When Postgres is away. It is then not known whether the start was committed: ask [`running`] before trying again.
 pub async fn start(
-    pool: &PgPool,
+    connections: &impl Connections,
     holder: Holder,
     mut tasks: Vec<TaskLease>,
 ) -> Result<Vec<Started>> {
     tasks.sort_by_key(|task| task.id);
     let (ids, leases): (Vec<Uuid>, Vec<Lease>) =
         tasks.iter().map(|task| (task.id, task.lease)).unzip();
+    let mut connection = connections.lend().await?;
     let rows = sqlx::query_file_as!(
         Row,
         "src/start.sql",
@@ -108,8 +109,9 @@ pub async fn start(
         holder.worker_id,
         holder.incarnation,
     )
-    .fetch_all(&mut *acquire(pool).await?)
+    .fetch_all(&mut *connection)
     .await?;
+    connection.done();
     Ok(rows.into_iter().map(Started::from).collect())
 }
 
@@ -117,9 +119,14 @@ pub async fn start(
 ///
 /// # Errors
 /// When Postgres is away.
-pub async fn running(pool: &PgPool, holder: Holder, tasks: &[TaskLease]) -> Result<Vec<Started>> {
+pub async fn running(
+    connections: &impl Connections,
+    holder: Holder,
+    tasks: &[TaskLease],
+) -> Result<Vec<Started>> {
     let (ids, leases): (Vec<Uuid>, Vec<Lease>) =
         tasks.iter().map(|task| (task.id, task.lease)).unzip();
+    let mut connection = connections.lend().await?;
     let rows = sqlx::query_as!(
         Row,
         r#"
@@ -141,7 +148,8 @@ pub async fn running(pool: &PgPool, holder: Holder, tasks: &[TaskLease]) -> Resu
         holder.worker_id,
         holder.incarnation,
     )
-    .fetch_all(&mut *acquire(pool).await?)
+    .fetch_all(&mut *connection)
     .await?;
+    connection.done();
     Ok(rows.into_iter().map(Started::from).collect())
 }

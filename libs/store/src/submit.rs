@@ -9,7 +9,7 @@ use taskmaster_core::{NewTask, When};
 use uuid::Uuid;
 
 use crate::keys::{self, Keyed, Known, Scope};
-use crate::{PgPool, Result, acquire};
+use crate::{Connections, Result};
 
 /// A task that was taken in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,8 +49,11 @@ pub struct Submitted {
 ///
 /// # Errors
 /// When Postgres is away: nothing was stored, or all of it; find out by [`submit_again`] with the same ids.
-pub async fn submit(pool: &PgPool, tasks: &[NewTask]) -> Result<Vec<Accepted>> {
-    insert(&mut *acquire(pool).await?, tasks).await
+pub async fn submit(connections: &impl Connections, tasks: &[NewTask]) -> Result<Vec<Accepted>> {
+    let mut connection = connections.lend().await?;
+    let accepted = insert(&mut *connection, tasks).await?;
+    connection.done();
+    Ok(accepted)
 }
 
 /// The same for tasks whose last try may have been committed without our knowing: those that are there already are
@@ -58,12 +61,16 @@ pub async fn submit(pool: &PgPool, tasks: &[NewTask]) -> Result<Vec<Accepted>> {
 ///
 /// # Errors
 /// When Postgres is away: try again.
-pub async fn submit_again(pool: &PgPool, tasks: &[NewTask]) -> Result<Vec<Accepted>> {
-    let mut connection = acquire(pool).await?;
+pub async fn submit_again(
+    connections: &impl Connections,
+    tasks: &[NewTask],
+) -> Result<Vec<Accepted>> {
+    let mut connection = connections.lend().await?;
     let mut transaction = connection.begin().await?;
     let mut accepted = insert(&mut *transaction, tasks).await?;
     drop_ended(&mut transaction, &mut accepted).await?;
     transaction.commit().await?;
+    connection.done();
     Ok(accepted)
 }
 
@@ -72,14 +79,14 @@ pub async fn submit_again(pool: &PgPool, tasks: &[NewTask]) -> Result<Vec<Accept
 ///
 /// # Errors
 /// As [`submit`]; find out by [`submit_keyed_again`] with the same ids.
-pub async fn submit_keyed(pool: &PgPool, batch: Batch<'_>) -> Result<Submitted> {
+pub async fn submit_keyed(connections: &impl Connections, batch: Batch<'_>) -> Result<Submitted> {
     if batch.keyed.is_empty() {
         return Ok(Submitted {
-            accepted: submit(pool, batch.tasks).await?,
+            accepted: submit(connections, batch.tasks).await?,
             known: Vec::new(),
         });
     }
-    take(pool, batch, false).await
+    take(connections, batch, false).await
 }
 
 /// The same for a batch whose last try may have been committed without our knowing. A submission that was is then
@@ -87,25 +94,29 @@ pub async fn submit_keyed(pool: &PgPool, batch: Batch<'_>) -> Result<Submitted> 
 ///
 /// # Errors
 /// When Postgres is away: try again.
-pub async fn submit_keyed_again(pool: &PgPool, batch: Batch<'_>) -> Result<Submitted> {
-    take(pool, batch, true).await
+pub async fn submit_keyed_again(
+    connections: &impl Connections,
+    batch: Batch<'_>,
+) -> Result<Submitted> {
+    take(connections, batch, true).await
 }
 
-async fn take(pool: &PgPool, batch: Batch<'_>, again: bool) -> Result<Submitted> {
+async fn take(connections: &impl Connections, batch: Batch<'_>, again: bool) -> Result<Submitted> {
     let mut submitted = Submitted::default();
     let mut open: Vec<(usize, &Keyed)> = batch.keyed.iter().enumerate().collect();
     let mut unkeyed = without_key(batch);
     loop {
+        let mut connection = connections.lend().await?;
         let accepted = if again {
-            let mut connection = acquire(pool).await?;
             let mut transaction = connection.begin().await?;
             let mut accepted = insert_keyed(&mut *transaction, batch, &open, &unkeyed).await?;
             drop_ended(&mut transaction, &mut accepted).await?;
             transaction.commit().await?;
             accepted
         } else {
-            insert_keyed(&mut *acquire(pool).await?, batch, &open, &unkeyed).await?
+            insert_keyed(&mut *connection, batch, &open, &unkeyed).await?
         };
+        connection.done();
         let new: HashSet<Uuid> = accepted.iter().map(|accepted| accepted.id).collect();
         open.retain(|(_, keyed)| !new.contains(&batch.tasks[keyed.tasks.start].id));
         submitted.accepted.extend(accepted);
@@ -114,7 +125,7 @@ async fn take(pool: &PgPool, batch: Batch<'_>, again: bool) -> Result<Submitted>
         }
         // After the insert, and in a statement of its own: what the insert waited for is seen.
         let keys: Vec<&str> = open.iter().map(|(_, keyed)| keyed.key.as_str()).collect();
-        let stored = keys::find(pool, batch.scope, &keys).await?;
+        let stored = keys::find(connections, batch.scope, &keys).await?;
         open.retain(|(index, keyed)| {
             let Some(first) = stored.get(keyed.key.as_str()) else {
                 return true;

@@ -7,7 +7,7 @@ use taskmaster_core::TaskLease;
 use uuid::Uuid;
 
 use crate::start::Holder;
-use crate::{PgPool, Result, acquire};
+use crate::{Connections, PgPool, Result, acquire};
 
 /// What a worker says of itself when it starts.
 #[derive(Debug, Clone)]
@@ -158,7 +158,9 @@ pub struct Available {
     pub id: i32,
     /// Its name, for which its queue is named.
     pub name: String,
-    /// How many tasks it may hold at once.
+    /// How many tasks it runs at once.
+    pub slots: u32,
+    /// How many tasks it may hold at once: its slots, and what it gets through in a moment.
     pub claim_window: u32,
     /// How many runs it has ended, ever: what it held then and has ended since, it holds no more.
     pub ended: i64,
@@ -171,10 +173,11 @@ pub struct Available {
 ///
 /// # Errors
 /// When Postgres is away.
-pub async fn available(pool: &PgPool, count_held: bool) -> Result<Vec<Available>> {
+pub async fn available(connections: &impl Connections, count_held: bool) -> Result<Vec<Available>> {
+    let mut connection = connections.lend().await?;
     let rows = sqlx::query!(
         r#"
-        select w.id as "id!", w.name as "name!", w.claim_window as "claim_window!",
+        select w.id as "id!", w.name as "name!", w.slots as "slots!", w.claim_window as "claim_window!",
             w.tasks_completed + w.tasks_failed as "ended!", coalesce(h.held, 0) as "held!"
         from workers w
         left join (select assigned_worker, count(*) as held from tasks where picked_at is not null and $2
@@ -185,13 +188,15 @@ pub async fn available(pool: &PgPool, count_held: bool) -> Result<Vec<Available>
         "online",
         count_held
     )
-    .fetch_all(&mut *acquire(pool).await?)
+    .fetch_all(&mut *connection)
     .await?;
+    connection.done();
     Ok(rows
         .into_iter()
         .map(|row| Available {
             id: row.id,
             name: row.name,
+            slots: u32::try_from(row.slots).unwrap_or(0),
             claim_window: u32::try_from(row.claim_window).unwrap_or(0),
             ended: row.ended,
             held: count_held.then(|| u32::try_from(row.held).unwrap_or(u32::MAX)),

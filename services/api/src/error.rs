@@ -1,5 +1,7 @@
 //! Everything that can go wrong in a request, and the answer to each.
 
+use std::sync::Arc;
+
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::http::header::{ALLOW, CONTENT_TYPE};
@@ -31,7 +33,7 @@ pub(crate) enum ApiError {
     Refused(StatusCode, String),
     /// Postgres. 503 if it is away, else 500.
     #[error(transparent)]
-    Store(#[from] store::Error),
+    Store(#[from] Arc<store::Error>),
     /// A fault of ours. 500.
     #[error("{0:#}")]
     Internal(#[from] anyhow::Error),
@@ -74,6 +76,12 @@ impl ApiError {
                 Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
             }
         }
+    }
+}
+
+impl From<store::Error> for ApiError {
+    fn from(error: store::Error) -> Self {
+        Self::Store(Arc::new(error))
     }
 }
 

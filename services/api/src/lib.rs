@@ -13,6 +13,7 @@ mod caller;
 mod config;
 mod docs;
 mod error;
+mod group_commit;
 mod headers;
 mod health;
 mod idempotency;

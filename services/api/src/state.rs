@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::ApiConfig;
 use crate::access::AllowedHosts;
+use crate::group_commit::GroupCommit;
 use crate::live::Live;
 use crate::operations::Operations;
 
@@ -17,6 +18,7 @@ use crate::operations::Operations;
 #[derive(Clone)]
 pub struct ApiState {
     pub(crate) pool: PgPool,
+    pub(crate) submissions: GroupCommit,
     pub(crate) events: EventPublisher,
     pub(crate) control: ControlPublisher,
     pub(crate) live: Live,
@@ -45,11 +47,11 @@ impl ApiState {
             "taskmaster api: events",
             events_shutdown.clone(),
         );
+        let pool = config.store.pool();
+        let pool = pool.context("the address of Postgres is not valid")?;
         Ok(Self {
-            pool: config
-                .store
-                .pool()
-                .context("the address of Postgres is not valid")?,
+            submissions: GroupCommit::spawn(pool.clone()),
+            pool,
             control: ControlPublisher::new(&config.broker)?,
             live: Live::spawn(config.broker.clone(), shutdown.clone()),
             events,

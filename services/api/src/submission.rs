@@ -4,16 +4,15 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 use taskmaster_broker::TaskEvent;
-use taskmaster_core::{
-    FieldError, Fingerprint, IdempotencyKey, MAX_BATCH, NewTask, SubmitTask, TaskStatus,
-};
-use taskmaster_store::keys::{KEPT_HOURS, Keyed, Known, Scope};
-use taskmaster_store::submit::{Accepted, Batch};
-use taskmaster_store::{Task, bounded, submit, tasks};
+use taskmaster_core::{FieldError, IdempotencyKey, MAX_BATCH, NewTask, SubmitTask, TaskStatus};
+use taskmaster_store::keys::{KEPT_HOURS, Known};
+use taskmaster_store::submit::Accepted;
+use taskmaster_store::{Task, bounded, tasks};
 use uuid::Uuid;
 
 use crate::ApiState;
 use crate::error::ApiError;
+use crate::group_commit::{Committed, Submission};
 
 /// Reads one task.
 ///
@@ -83,37 +82,27 @@ pub(crate) async fn store(
     tasks: Vec<NewTask>,
     key: Option<IdempotencyKey>,
 ) -> Result<Stored, ApiError> {
-    let keyed = key.map(|key| Keyed {
-        key,
-        fingerprint: Fingerprint::of(&tasks),
-        tasks: 0..tasks.len(),
-    });
-    let batch = Batch {
-        tasks: &tasks,
-        keyed: keyed.as_slice(),
-        scope: Scope::Http,
+    let count = tasks.len();
+    let accepted = match state.submissions.submit(Submission { tasks, key }).await? {
+        Committed::Known(known) => return replay(state, known).await,
+        Committed::New(accepted) => accepted,
     };
-    let submitted = bounded(submit::submit_keyed(&state.pool, batch)).await?;
-    if let Some(known) = submitted.known.into_iter().next() {
-        return replay(state, known).await;
+    if accepted.len() < count {
+        return Err(anyhow::anyhow!("an id that was just made was there already").into());
     }
-    let accepted = submitted.accepted;
-    state.events.tasks(accepted.iter().map(|task| TaskEvent {
-        id: task.id,
-        status: TaskStatus::Scheduled,
-        assigned_worker_name: None,
-    }));
-    let accepted: HashMap<Uuid, Accepted> =
-        accepted.into_iter().map(|task| (task.id, task)).collect();
+    state
+        .events
+        .tasks(accepted.iter().map(|(task, _)| TaskEvent {
+            id: task.id,
+            status: TaskStatus::Scheduled,
+            assigned_worker_name: None,
+        }));
     // Put together here rather than read again: what was committed is not to be answered with a 503.
-    let stored = tasks.into_iter().map(|task| {
-        let times = accepted.get(&task.id).copied();
-        times.map(|times| stored(task, times))
-    });
-    let tasks = stored.collect::<Option<_>>();
+    let tasks = accepted
+        .into_iter()
+        .map(|(task, times)| stored(task, times));
     Ok(Stored {
-        tasks: tasks
-            .ok_or_else(|| anyhow::anyhow!("an id that was just made was there already"))?,
+        tasks: tasks.collect(),
         is_replay: false,
     })
 }

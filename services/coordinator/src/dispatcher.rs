@@ -8,9 +8,9 @@ use taskmaster_broker::{
 };
 use taskmaster_core::{RoundRobin, TaskLease, TaskStatus};
 use taskmaster_runtime::{Next, Periodic};
-use taskmaster_store::PgPool;
 use taskmaster_store::claim::{self, Claimed, Marks};
 use taskmaster_store::workers::{self, Available};
+use taskmaster_store::{Kept, PgPool};
 use tokio::time::Instant;
 
 use crate::supply::Supply;
@@ -19,17 +19,21 @@ use crate::supply::Supply;
 const BATCH: usize = 500;
 /// What is due and was passed over is locked by someone for a moment.
 const LEAST_PAUSE: Duration = Duration::from_millis(1);
+/// When every worker has enough to do for several times as long, the next pass comes after this: it gives more at a time.
+const AMPLE_PAUSE: Duration = Duration::from_millis(10);
 /// The net: when nothing wakes the dispatcher, it looks this often.
 const POLL: Duration = Duration::from_secs(1);
 
 /// Claims and publishes.
 pub struct Dispatcher {
     pool: PgPool,
+    connection: Kept,
     publisher: AssignmentPublisher,
     events: EventPublisher,
     turn: RoundRobin,
     supply: Supply,
     marks: Marks,
+    is_ample: bool,
 }
 
 impl Dispatcher {
@@ -37,27 +41,33 @@ impl Dispatcher {
     #[must_use]
     pub fn new(pool: PgPool, publisher: AssignmentPublisher, events: EventPublisher) -> Self {
         Self {
+            connection: Kept::new(pool.clone()),
             pool,
             publisher,
             events,
             turn: RoundRobin::default(),
             supply: Supply::default(),
             marks: Marks::default(),
+            is_ample: false,
         }
     }
 
     async fn pass(&mut self) -> anyhow::Result<Next> {
+        // Whatever wakes it: a slot that came free is filled from what its worker has.
+        if std::mem::take(&mut self.is_ample) {
+            tokio::time::sleep(AMPLE_PAUSE).await;
+        }
         let counts = self.supply.is_due();
         if counts {
             self.marks.forget();
         }
         let began = Instant::now();
-        let available = workers::available(&self.pool, counts).await?;
+        let available = workers::available(&self.connection, counts).await?;
         let plan = self.turn.plan(&self.supply.rooms(&available), BATCH);
         let claimed = if plan.is_empty() {
             Vec::new()
         } else {
-            claim::claim_on(&self.pool, &plan, &mut self.marks).await?
+            claim::claim_on(&self.connection, &plan, &mut self.marks).await?
         };
         if counts {
             self.supply.counted(began.elapsed());
@@ -67,6 +77,7 @@ impl Dispatcher {
             self.supply.give(&claimed);
             self.deliver(&available, &claimed).await?;
         }
+        self.is_ample = self.supply.is_ample(&available);
         // What was not counted may be room, or a task that was given back, that is not seen until it is.
         let sleep = if counts {
             POLL
@@ -79,7 +90,7 @@ impl Dispatcher {
         if claimed.len() == plan.len() {
             return Ok(Next::Now);
         }
-        let due_in_ms = claim::next_due_in_ms(&self.pool, &self.marks).await?;
+        let due_in_ms = claim::next_due_in_ms(&self.connection, &self.marks).await?;
         Ok(Next::After(due_in_ms.map_or(sleep, |ms| {
             Duration::from_millis(ms).clamp(LEAST_PAUSE, sleep.max(LEAST_PAUSE))
         })))

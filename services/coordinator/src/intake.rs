@@ -8,7 +8,7 @@ use taskmaster_broker::{BrokerConfig, EventPublisher, Submission, SubmissionCons
 use taskmaster_core::TaskStatus;
 use taskmaster_runtime::Backoff;
 use taskmaster_store::keys::{KEPT_HOURS, Scope};
-use taskmaster_store::{PgPool, bounded, submit};
+use taskmaster_store::{Kept, PgPool, bounded, submit};
 use tokio_util::sync::CancellationToken;
 
 use batch::{Batch, Lot};
@@ -25,11 +25,12 @@ pub async fn run(
     events: EventPublisher,
     shutdown: CancellationToken,
 ) {
+    let connection = Kept::new(pool);
     let mut backoff = Backoff::default();
     let mut said = String::new();
     while !shutdown.is_cancelled() {
         let intake = Intake {
-            pool: &pool,
+            connection: &connection,
             events: &events,
             shutdown: &shutdown,
         };
@@ -49,7 +50,7 @@ pub async fn run(
 }
 
 struct Intake<'a> {
-    pool: &'a PgPool,
+    connection: &'a Kept,
     events: &'a EventPublisher,
     shutdown: &'a CancellationToken,
 }
@@ -128,9 +129,9 @@ impl Intake<'_> {
                 "the channel closed while Postgres was away"
             );
             let submitted = if backoff.is_fresh() {
-                bounded(submit::submit_keyed(self.pool, batch)).await
+                bounded(submit::submit_keyed(self.connection, batch)).await
             } else {
-                bounded(submit::submit_keyed_again(self.pool, batch)).await
+                bounded(submit::submit_keyed_again(self.connection, batch)).await
             };
             match submitted {
                 Ok(submitted) => break submitted,

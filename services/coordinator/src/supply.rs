@@ -28,6 +28,16 @@ struct Holding {
     held: i64,
     /// What it had ended by then.
     ended: i64,
+    slots: i64,
+    window: i64,
+}
+
+impl Holding {
+    /// Whether it has enough to do beyond what it runs, so that what it is given now would only wait there.
+    fn is_stocked(&self) -> bool {
+        let ahead = self.window - self.slots;
+        ahead > 0 && self.held - self.slots >= (ahead + 1) / 2
+    }
 }
 
 impl Supply {
@@ -60,26 +70,40 @@ impl Supply {
         }
         let mut rooms = Vec::with_capacity(available.len());
         for worker in available {
-            let counted = worker.held.map(|held| Holding {
-                held: held.into(),
-                ended: worker.ended,
-            });
-            if let Some(holding) = counted {
-                self.workers.insert(worker.id, holding);
-            }
-            let Some(holding) = self.workers.get(&worker.id) else {
-                self.forget();
-                continue;
+            let before = self.workers.get(&worker.id);
+            let held = match (worker.held, before) {
+                (Some(counted), _) => counted.into(),
+                // What is handed back or tried again later is not among the ended: until the next count, it is taken for held.
+                (None, Some(before)) => before.held - (worker.ended - before.ended),
+                (None, None) => {
+                    self.forget();
+                    continue;
+                }
             };
-            // What is handed back or tried again later is not among the ended: until the next count, it is taken for held.
-            let held = holding.held - (worker.ended - holding.ended);
-            let free = i64::from(worker.claim_window) - held.max(0);
+            let window = worker.claim_window.into();
+            let holding = Holding {
+                held,
+                ended: worker.ended,
+                slots: worker.slots.into(),
+                window,
+            };
+            self.workers.insert(worker.id, holding);
+            let free = window - held.max(0);
             rooms.push(Room {
                 worker_id: worker.id,
                 free: u32::try_from(free).unwrap_or(0),
             });
         }
         rooms
+    }
+
+    /// Whether all of them have enough to do for a moment.
+    pub(crate) fn is_ample(&self, available: &[Available]) -> bool {
+        let is_stocked = |worker: &Available| {
+            let holding = self.workers.get(&worker.id);
+            holding.is_some_and(Holding::is_stocked)
+        };
+        !available.is_empty() && available.iter().all(is_stocked)
     }
 
     /// Notes what was given.
@@ -103,6 +127,7 @@ mod tests {
         Available {
             id,
             name: format!("w{id}"),
+            slots: 4,
             claim_window: 10,
             ended,
             held,
@@ -136,6 +161,21 @@ mod tests {
         assert_eq!(free(&mut supply, &seen), [(1, 5), (2, 3)]);
         // Counted anew, from what is there.
         assert_eq!(free(&mut supply, &[worker(1, 101, Some(0))]), [(1, 10)]);
+    }
+
+    #[test]
+    fn it_is_ample_when_each_has_half_of_what_it_may_have_beyond_its_slots() {
+        let mut supply = Supply::default();
+        let mut is_ample = |available: &[Available]| {
+            supply.rooms(available);
+            supply.is_ample(available)
+        };
+        assert!(is_ample(&[worker(1, 0, Some(7)), worker(2, 0, Some(10))]));
+        assert!(!is_ample(&[worker(1, 1, None), worker(2, 0, None)]));
+        // One that takes no more than it runs is not stocked: when a run ends, a slot is free.
+        let mut full = worker(1, 0, Some(4));
+        full.claim_window = 4;
+        assert!(!is_ample(&[full]));
     }
 
     #[tokio::test(start_paused = true)]

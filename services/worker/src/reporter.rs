@@ -12,7 +12,7 @@ use taskmaster_runtime::Backoff;
 use taskmaster_store::finish::{self, Ended, Finish};
 use taskmaster_store::output::{self, Stream};
 use taskmaster_store::start::{Holder, Started};
-use taskmaster_store::{PgPool, bounded};
+use taskmaster_store::{Kept, PgPool, bounded};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 use uuid::Uuid;
@@ -56,6 +56,8 @@ impl Captures {
 
 pub(crate) struct Reporter {
     pub(crate) pool: PgPool,
+    /// For what is written all the time.
+    pub(crate) connection: Kept,
     pub(crate) holder: Holder,
     pub(crate) worker_name: String,
     pub(crate) held: Arc<Held>,
@@ -185,7 +187,7 @@ impl Reporter {
             });
             // One piece is never larger than what may be written at once.
             let (pieces, later) = rest.split_at(fits.count().max(1));
-            if !while_there_is_room(|| output::append(&self.pool, pieces, &[])).await {
+            if !while_there_is_room(|| output::append(&self.connection, pieces, &[])).await {
                 for piece in pieces {
                     let printed = piece.stream != Stream::Note;
                     *lost.entry(piece.task).or_default() +=
@@ -195,7 +197,7 @@ impl Reporter {
             rest = later;
         }
         if !output.dropped.is_empty() {
-            while_there_is_room(|| output::append(&self.pool, &[], &output.dropped)).await;
+            while_there_is_room(|| output::append(&self.connection, &[], &output.dropped)).await;
         }
         lost
     }
@@ -272,7 +274,7 @@ impl Reporter {
     async fn write(&self, finishes: Vec<Finish>) -> Vec<Ended> {
         let by = self.holder.worker_id;
         until_done("ends of runs", || {
-            finish::finish(&self.pool, by, finishes.clone())
+            finish::finish(&self.connection, by, finishes.clone())
         })
         .await
         .unwrap_or_default()

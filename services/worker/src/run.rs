@@ -14,7 +14,7 @@ use taskmaster_runtime::{Backoff, Shutdown};
 use taskmaster_store::rescue::{self, Of};
 use taskmaster_store::start::{Holder, Started};
 use taskmaster_store::workers::{self, Registration};
-use taskmaster_store::{PgPool, Result as StoreResult};
+use taskmaster_store::{Kept, PgPool, Result as StoreResult};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -243,6 +243,7 @@ impl Worker {
     fn reporter(&self) -> Reporter {
         Reporter {
             pool: self.pool.clone(),
+            connection: Kept::new(self.pool.clone()),
             holder: self.holder,
             worker_name: self.name.clone(),
             held: self.held.clone(),
@@ -254,7 +255,7 @@ impl Worker {
 
     fn starter(&self) -> Starter {
         Starter {
-            pool: self.pool.clone(),
+            connection: Kept::new(self.pool.clone()),
             holder: self.holder,
             worker_name: self.name.clone(),
             held: self.held.clone(),

@@ -7,7 +7,7 @@ use taskmaster_broker::{EventPublisher, TaskEvent};
 use taskmaster_core::{TaskLease, TaskStatus};
 use taskmaster_runtime::Backoff;
 use taskmaster_store::start::{self, Holder, Started};
-use taskmaster_store::{PgPool, bounded};
+use taskmaster_store::{Kept, bounded};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
@@ -18,7 +18,7 @@ use crate::tenure::{Tenure, Term};
 const BATCH: usize = 500;
 
 pub(crate) struct Starter {
-    pub(crate) pool: PgPool,
+    pub(crate) connection: Kept,
     pub(crate) holder: Holder,
     pub(crate) worker_name: String,
     pub(crate) held: Arc<Held>,
@@ -97,7 +97,7 @@ impl Starter {
             let attempt = async {
                 let mut started = Vec::new();
                 if uncertain {
-                    started = start::running(&self.pool, self.holder, tasks).await?;
+                    started = start::running(&self.connection, self.holder, tasks).await?;
                 }
                 let is_started =
                     |task: &&TaskLease| started.iter().any(|started| started.task == **task);
@@ -106,10 +106,10 @@ impl Starter {
                     .filter(|task| !is_started(task))
                     .copied()
                     .collect();
-                let more = start::start(&self.pool, self.holder, rest.clone()).await?;
+                let more = start::start(&self.connection, self.holder, rest.clone()).await?;
                 if uncertain && more.len() < rest.len() {
                     // The first try may have been waiting in Postgres all the time, and been committed just now.
-                    return start::running(&self.pool, self.holder, tasks).await;
+                    return start::running(&self.connection, self.holder, tasks).await;
                 }
                 Ok(started.into_iter().chain(more).collect())
             };

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use taskmaster_store::{PgPool, StoreConfig, acquire, ping};
+use sqlx::Executor;
+use taskmaster_store::{Connections, Kept, PgPool, StoreConfig, acquire, ping};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -48,4 +49,76 @@ async fn a_free_one_that_was_cut_is_replaced_unseen(pool: PgPool) {
     assert!(cut);
     ping(&pool).await.unwrap();
     assert_eq!(pool.size(), 2);
+}
+
+/// What tells one connection from another.
+const SELF: &str = "select pg_backend_pid()";
+
+async fn lent(kept: &Kept) -> (i32, String) {
+    let mut connection = kept.lend().await.unwrap();
+    let process = sqlx::query_scalar(SELF).fetch_one(&mut *connection).await;
+    let setting = sqlx::query_scalar(
+        "select current_setting('plan_cache_mode') || ' ' || current_setting('enable_seqscan')",
+    );
+    let setting = setting.fetch_one(&mut *connection).await.unwrap();
+    connection.done();
+    (process.unwrap(), setting)
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_kept_one_is_kept_as_long_as_its_statements_end_well(pool: PgPool) {
+    let kept = Kept::new(pool.clone());
+    let (first, settings) = lent(&kept).await;
+    assert_eq!(settings, "force_generic_plan off");
+    assert_eq!(lent(&kept).await.0, first);
+
+    let mut connection = kept.lend().await.unwrap();
+    connection.execute("select 1 / 0").await.unwrap_err();
+    drop(connection);
+    let (second, settings) = lent(&kept).await;
+    assert_ne!(second, first);
+    assert_eq!(settings, "force_generic_plan off");
+
+    // Given up while it is under way.
+    let mut connection = kept.lend().await.unwrap();
+    let given_up = timeout(OUT_OF_TURN, connection.execute("select pg_sleep(600)")).await;
+    assert!(given_up.is_err());
+    drop(connection);
+    assert_ne!(lent(&kept).await.0, second);
+    assert_eq!(pool.size(), 1, "what is not used any more is closed");
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_kept_one_that_was_cut_is_replaced(pool: PgPool) {
+    let kept = Kept::new(pool.clone());
+    let (first, _) = lent(&kept).await;
+    let cut: bool = sqlx::query_scalar("select pg_terminate_backend($1, 5000)")
+        .bind(first)
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    assert!(cut);
+    // Whether it is asked first depends on how long it has not been used; if it is not, one statement fails.
+    let mut connection = kept.lend().await.unwrap();
+    let process = sqlx::query_scalar::<_, i32>(SELF)
+        .fetch_one(&mut *connection)
+        .await;
+    match process {
+        Ok(process) => assert_ne!(process, first),
+        Err(error) => assert!(taskmaster_store::Error::from(error).is_unavailable()),
+    }
+    drop(connection);
+    assert_ne!(lent(&kept).await.0, first);
+}
+
+#[sqlx::test(migrations = false)]
+async fn of_a_pool_that_has_few_none_is_kept(pool: PgPool) {
+    let small = crate::support::own_pool(&pool, 3);
+    let kept = Kept::new(small.clone());
+    let one = kept.lend().await.unwrap();
+    let another = kept.lend().await.unwrap();
+    one.done();
+    another.done();
+    assert_eq!(lent(&kept).await.1, "force_custom_plan on");
+    small.close().await;
 }

@@ -10,6 +10,8 @@ pub(crate) enum Mode {
     Custom,
     /// For any arguments.
     Generic,
+    /// The same, by a connection that is kept: see `Kept`.
+    Kept,
 }
 
 /// One node of a plan: what it does, and what to.
@@ -80,11 +82,14 @@ async fn explain(
     arguments: &[String],
     explained: &str,
 ) -> Plan {
-    let mode = match mode {
-        Mode::Custom => "force_custom_plan",
-        Mode::Generic => "force_generic_plan",
+    let (mode, seqscan) = match mode {
+        Mode::Custom => ("force_custom_plan", "on"),
+        Mode::Generic => ("force_generic_plan", "on"),
+        Mode::Kept => ("force_generic_plan", "off"),
     };
-    let prepared = format!("set plan_cache_mode = {mode}; prepare explained as {sql}");
+    let prepared = format!(
+        "set plan_cache_mode = {mode}; set enable_seqscan = {seqscan}; prepare explained as {sql}"
+    );
     sqlx::raw_sql(AssertSqlSafe(prepared))
         .execute(&mut *connection)
         .await

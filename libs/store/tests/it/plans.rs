@@ -26,6 +26,11 @@ const FILL_OUTPUT: &str = "
     insert into output (task_id, lease, seq, attempt, stream, data)
     select id, 1, n, 1, 'stdout', 'line' from tasks, generate_series(1, 2) n";
 
+/// The arguments of EXECUTE must not have a subquery in them.
+const IDS: &str =
+    "create or replace function ids_of_the_test(count integer) returns uuid[] language sql as
+    $$ select array_agg(id) from (select id from tasks order by id limit count) x $$";
+
 /// A database in which nobody but the test analyses anything.
 async fn unwatched(pool: &PgPool) -> PgConnection {
     taskmaster_store::migrate(pool).await.unwrap();
@@ -151,17 +156,13 @@ fn marks(at: Option<&str>) -> Vec<String> {
 }
 
 async fn assert_nothing_is_scanned(connection: &mut PgConnection) {
-    // The arguments of EXECUTE must not have a subquery in them.
-    let function =
-        "create or replace function ids_of_the_test(count integer) returns uuid[] language sql as
-        $$ select array_agg(id) from (select id from tasks order by id limit count) x $$";
-    connection.execute(function).await.unwrap();
+    connection.execute(IDS).await.unwrap();
     let output: String =
         sqlx::query_scalar("select 'output_' || to_char(now() at time zone 'UTC', 'YYYYMMDD')")
             .fetch_one(&mut *connection)
             .await
             .unwrap();
-    for mode in [Mode::Custom, Mode::Generic] {
+    for mode in [Mode::Custom, Mode::Generic, Mode::Kept] {
         for (name, sql, arguments) in hot_statements() {
             let plan = plan(connection, mode, sql, &arguments).await;
             let told = || format!("{name}, {mode:?}: {plan:#?}");
@@ -241,7 +242,7 @@ async fn of_a_claim_never_read_what_is_not_due(pool: PgPool) {
         .unwrap();
     submit_all(&pool, &tasks(5, 1)).await;
     let sql = include_str!("../../src/claim.sql");
-    for mode in [Mode::Custom, Mode::Generic] {
+    for mode in [Mode::Custom, Mode::Generic, Mode::Kept] {
         let mut transaction = connection.begin().await.unwrap();
         let plan: Plan = plan_carried_out(
             &mut transaction,
@@ -353,4 +354,23 @@ async fn of_a_service_are_never_kept(pool: PgPool) {
         "only {often} statements were prepared and used often"
     );
     own.close().await;
+}
+
+/// A kept plan is made for no particular batch, and at a time when the tables may have been empty.
+#[sqlx::test(migrations = false)]
+async fn of_a_kept_connection_look_at_no_more_than_the_batch(pool: PgPool) {
+    let mut connection = unwatched(&pool).await;
+    connection.execute("vacuum analyze").await.unwrap();
+    connection.execute(FILL).await.unwrap();
+    connection.execute(IDS).await.unwrap();
+    for (name, sql, arguments) in hot_statements() {
+        let mut transaction = connection.begin().await.unwrap();
+        let plan = plan_carried_out(&mut transaction, Mode::Kept, sql, &arguments).await;
+        transaction.rollback().await.unwrap();
+        let looked_at = plan.looked_at("tasks");
+        assert!(
+            looked_at <= 4.0 * BATCH as f64,
+            "{name}: {looked_at}: {plan:#?}"
+        );
+    }
 }

@@ -184,6 +184,7 @@ async fn only_who_is_online_has_room(pool: PgPool) {
     .map(|(id, name, claim_window, held)| Available {
         id,
         name: name.to_owned(),
+        slots: 4,
         claim_window,
         ended: 0,
         held: Some(held),

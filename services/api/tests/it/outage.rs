@@ -82,7 +82,9 @@ async fn without_a_connection_to_postgres_that_is_free() {
     let path = format!("/api/v1/tasks/{waiting}");
     let cancel = format!("{path}/cancel");
     let with_key = async |n| post(&api, "/api/v1/tasks", &format!("key-{n}"), &task()).await;
-    let hold_all = join_all((0..5).map(|n| assert_refused(NO_ANSWER, with_key(n))));
+    // One submission is being committed, and the others wait for their turn; each cancel has a connection of its own.
+    let submissions = join_all((0..5).map(|n| assert_refused(NO_ANSWER, with_key(n))));
+    let cancels = join_all((0..4).map(|_| assert_refused(NO_ANSWER, api.ask(&cancel))));
     let one_too_many = async {
         until_waiting(api.pool(), 5).await.unwrap();
         let ready = async {
@@ -104,7 +106,7 @@ async fn without_a_connection_to_postgres_that_is_free() {
         );
         api.get("/healthz").await.json(200);
     };
-    tokio::join!(hold_all, one_too_many);
+    tokio::join!(submissions, cancels, one_too_many);
     holder.commit().await.unwrap();
 
     // Of what was given up it was not known whether it was stored. Asked again, it is, and once.

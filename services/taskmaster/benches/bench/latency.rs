@@ -28,15 +28,25 @@ pub(crate) async fn measure(
 ) -> Result<()> {
     let _workers = system.workers(WORKERS, MANY_SLOTS).await?;
     let sustained = flow(system, scale.sustained_seconds.min(10)).await?;
-    let mut idle = Runs::default();
+    let (mut idle, mut ways) = (Runs::default(), Vec::new());
     let mut instructions = Runs::default();
     one_at_a_time(system, 50).await?;
     for _ in 0..scale.runs {
-        idle.add(&one_at_a_time(system, scale.latency).await?);
+        let calls = calls_one_at_a_time(system, scale.latency).await?;
+        idle.add(&since_calls(system, &calls).await?);
+        ways.extend(ways_of(system, &calls).await?);
         instructions.add(&first_instructions(system, scale.latency / 3).await?);
     }
     idle.report("idle, call to committed start", report);
     instructions.report("idle, call to the process's first instruction", report);
+    for (i, stretch) in STRETCHES.into_iter().enumerate() {
+        let milliseconds: Vec<f64> = ways.iter().map(|way| way[i]).collect();
+        report.add(
+            format!("latency idle, of which {stretch}: p50"),
+            "ms",
+            vec![percentile(&milliseconds, 0.5)],
+        );
+    }
     for (name, rate) in [
         ("at 100/s, call to committed start", 100.0),
         ("at 1,000/s, call to committed start", 1000.0),
@@ -94,8 +104,44 @@ async fn starts(system: &System<'_>, ids: &[Uuid]) -> Result<HashMap<Uuid, f64>>
     Ok(rows.into_iter().collect())
 }
 
+/// Where the time goes, each from the one before: statements' beginnings, as Postgres wrote them down.
+const STRETCHES: [&str; 4] = [
+    "from the call to the statement that takes it in",
+    "from there to the one that claims it",
+    "from there to the one that starts it",
+    "from there to the one that ends it",
+];
+
+/// The stretches of each task's way, in milliseconds.
+async fn ways_of(system: &System<'_>, calls: &[(Uuid, f64)]) -> Result<Vec<[f64; 4]>> {
+    let ids: Vec<Uuid> = calls.iter().map(|(id, _)| *id).collect();
+    let rows: Vec<(Uuid, Vec<f64>)> = sqlx::query_as(
+        "select id, array(select (extract(epoch from at) * 1000)::float8
+                          from unnest(array[created_at, picked_at, started_at, finished_at]) at)
+         from finished_tasks where id = any ($1)",
+    )
+    .bind(&ids)
+    .fetch_all(&system.pool)
+    .await?;
+    let called: HashMap<Uuid, f64> = calls.iter().copied().collect();
+    let ways = rows.into_iter().map(|(id, moments)| {
+        let mut before = called[&id];
+        let mut way = [0.0; 4];
+        for (stretch, moment) in way.iter_mut().zip(moments) {
+            (*stretch, before) = (moment - before, moment);
+        }
+        way
+    });
+    Ok(ways.collect())
+}
+
 /// Each a moment after the one before has ended.
 pub(crate) async fn one_at_a_time(system: &System<'_>, count: u32) -> Result<Vec<f64>> {
+    let calls = calls_one_at_a_time(system, count).await?;
+    since_calls(system, &calls).await
+}
+
+async fn calls_one_at_a_time(system: &System<'_>, count: u32) -> Result<Vec<(Uuid, f64)>> {
     let (task, mut calls) = (no_op(), Vec::new());
     for _ in 0..count {
         let called = now_ms()?;
@@ -105,7 +151,7 @@ pub(crate) async fn one_at_a_time(system: &System<'_>, count: u32) -> Result<Vec
         tokio::time::sleep(Duration::from_micros(17_300)).await;
     }
     system.until_drained().await?;
-    since_calls(system, &calls).await
+    Ok(calls)
 }
 
 async fn since_calls(system: &System<'_>, calls: &[(Uuid, f64)]) -> Result<Vec<f64>> {
