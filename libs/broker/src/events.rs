@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use lapin::options::BasicPublishOptions;
 use lapin::{Channel, Connection};
+use taskmaster_core::TaskStatus;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::assign::properties;
@@ -32,6 +33,9 @@ const QUEUED_CALLS: usize = 1024;
 /// How many events are put together before they are sent.
 const BATCHED_EVENTS: usize = 2000;
 
+/// News that nobody acts on at once follow other news after this long at the earliest, together with what comes meanwhile.
+const COALESCED: Duration = Duration::from_millis(25);
+
 /// The last events of a process that stops may take this long.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -41,6 +45,18 @@ const RESYNC_RETRY: Duration = Duration::from_secs(1);
 enum Queued {
     Tasks(Vec<TaskEvent>),
     Worker(WorkerEvent),
+}
+
+impl Queued {
+    /// Whether somebody waits for it: something to be dispatched, or somebody to dispatch to.
+    fn is_urgent(&self) -> bool {
+        match self {
+            Self::Tasks(events) => events
+                .iter()
+                .any(|event| event.status == TaskStatus::Scheduled),
+            Self::Worker(_) => true,
+        }
+    }
 }
 
 /// A handle to publish events with. Cloning it is cheap; no call ever waits.
@@ -68,6 +84,7 @@ impl EventPublisher {
             resync: false,
             lost: lost.clone(),
             lost_before: 0,
+            sent: Instant::now(),
             config,
             shutdown,
         };
@@ -123,6 +140,8 @@ struct Sender {
     resync: bool,
     lost: Arc<AtomicU64>,
     lost_before: u64,
+    /// When something was sent last.
+    sent: Instant,
     shutdown: CancellationToken,
 }
 
@@ -169,7 +188,7 @@ impl Sender {
                 () = shutdown.cancelled() => {
                     self.queued.close();
                     while let Ok(queued) = self.queued.try_recv() {
-                        self.batch(queued);
+                        self.batch(queued, Instant::now()).await;
                         if timeout(GOODBYE, self.send_pending(connection, channel)).await.is_err() {
                             break;
                         }
@@ -177,7 +196,7 @@ impl Sender {
                     return Ok(());
                 }
                 queued = self.queued.recv() => match queued {
-                    Some(queued) => self.batch(queued),
+                    Some(queued) => self.batch(queued, self.sent + COALESCED).await,
                     None => return Ok(()),
                 },
                 // Until the message that says so can be sent.
@@ -186,12 +205,14 @@ impl Sender {
         }
     }
 
-    /// Puts everything that is queued into batches.
-    fn batch(&mut self, first: Queued) {
+    /// Puts everything that is queued into batches, and, unless something is urgent, what comes until that moment.
+    async fn batch(&mut self, first: Queued, until: Instant) {
         let mut batches = EventBatches::default();
         let mut next = Some(first);
         let mut count = 0;
+        let mut urgent = false;
         while let Some(queued) = next {
+            urgent |= queued.is_urgent();
             match queued {
                 Queued::Tasks(events) => {
                     count += events.len();
@@ -202,12 +223,18 @@ impl Sender {
                     batches.add_worker(event);
                 }
             }
-            next = if count < BATCHED_EVENTS {
-                self.queued.try_recv().ok()
-            } else {
+            next = if count >= BATCHED_EVENTS {
                 None
+            } else if let Ok(queued) = self.queued.try_recv() {
+                Some(queued)
+            } else if urgent {
+                None
+            } else {
+                let more = timeout_at(until, self.queued.recv()).await;
+                more.ok().flatten()
             };
         }
+        self.sent = Instant::now();
         self.pending.extend(batches.into_batches());
     }
 

@@ -7,7 +7,7 @@ use taskmaster_broker::{
     Assignment, AssignmentPublisher, Delivery, EventPublisher, TaskEvent, WorkerMessage,
 };
 use taskmaster_core::{RoundRobin, TaskLease, TaskStatus};
-use taskmaster_runtime::{Next, Periodic};
+use taskmaster_runtime::{Next, Pace, Periodic};
 use taskmaster_store::claim::{self, Claimed, Marks};
 use taskmaster_store::workers::{self, Available};
 use taskmaster_store::{Kept, PgPool};
@@ -34,6 +34,7 @@ pub struct Dispatcher {
     supply: Supply,
     marks: Marks,
     is_ample: bool,
+    pace: Pace,
 }
 
 impl Dispatcher {
@@ -49,6 +50,7 @@ impl Dispatcher {
             supply: Supply::default(),
             marks: Marks::default(),
             is_ample: false,
+            pace: Pace::default(),
         }
     }
 
@@ -57,6 +59,7 @@ impl Dispatcher {
         if std::mem::take(&mut self.is_ample) {
             tokio::time::sleep(AMPLE_PAUSE).await;
         }
+        self.pace.rest(std::future::pending::<()>()).await;
         let counts = self.supply.is_due();
         if counts {
             self.marks.forget();
@@ -78,6 +81,7 @@ impl Dispatcher {
             self.deliver(&available, &claimed).await?;
         }
         self.is_ample = self.supply.is_ample(&available);
+        self.pace.done(claimed.len(), began);
         // What was not counted may be room, or a task that was given back, that is not seen until it is.
         let sleep = if counts {
             POLL

@@ -85,11 +85,11 @@ impl Held {
         self.ready.notify_one();
     }
 
-    /// Waits until a task is ready.
-    pub(crate) async fn until_ready(&self) {
+    /// Waits until so many tasks are ready.
+    pub(crate) async fn until_ready(&self, count: usize) {
         loop {
             let notified = self.ready.notified();
-            if !self.lock().ready.is_empty() {
+            if self.lock().ready.len() >= count {
                 return;
             }
             notified.await;

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use taskmaster_broker::{EventPublisher, TaskEvent};
 use taskmaster_core::{RetryPolicy, TaskLease, TaskStatus, protocol, verdict};
-use taskmaster_runtime::Backoff;
+use taskmaster_runtime::{Backoff, ENOUGH, Pace};
 use taskmaster_store::finish::{self, Ended, Finish};
 use taskmaster_store::output::{self, Stream};
 use taskmaster_store::start::{Holder, Started};
 use taskmaster_store::{Kept, PgPool, bounded};
 use tokio::sync::mpsc;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 use uuid::Uuid;
 
 use crate::capture::{Taken, lost_remark};
@@ -72,6 +72,7 @@ impl Reporter {
     pub(crate) async fn run(self, mut reports: mpsc::UnboundedReceiver<Report>) {
         let mut flush = tokio::time::interval(FLUSH_INTERVAL);
         flush.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut pace = Pace::default();
         let mut batch = Vec::with_capacity(BATCH);
         loop {
             // Fair, so that a stream of short tasks does not keep the output of a long one from being seen.
@@ -80,7 +81,10 @@ impl Reporter {
                     if received == 0 {
                         return;
                     }
+                    pace.rest(more(&mut reports, &mut batch)).await;
+                    let (count, began) = (batch.len(), Instant::now());
                     self.report(std::mem::take(&mut batch)).await;
+                    pace.done(count, began);
                 }
                 _ = flush.tick() => self.flush().await,
             }
@@ -304,6 +308,16 @@ impl Reporter {
             exit_code: ending.exit.code,
             signal: ending.exit.signal,
             error_message: ending.error_message.clone(),
+        }
+    }
+}
+
+/// Receives until it is enough to be written together, or nobody reports any more.
+async fn more(reports: &mut mpsc::UnboundedReceiver<Report>, batch: &mut Vec<Report>) {
+    while batch.len() < ENOUGH {
+        let room = BATCH - batch.len();
+        if reports.recv_many(batch, room).await == 0 {
+            return;
         }
     }
 }

@@ -261,6 +261,7 @@ impl Worker {
             held: self.held.clone(),
             tenure: self.tenure.clone(),
             slots: self.slots.clone(),
+            slot_count: self.config.slots,
             events: self.events.clone(),
         }
     }

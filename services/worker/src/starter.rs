@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use taskmaster_broker::{EventPublisher, TaskEvent};
 use taskmaster_core::{TaskLease, TaskStatus};
-use taskmaster_runtime::Backoff;
+use taskmaster_runtime::{Backoff, ENOUGH, Pace};
 use taskmaster_store::start::{self, Holder, Started};
 use taskmaster_store::{Kept, bounded};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::held::Held;
@@ -24,6 +25,8 @@ pub(crate) struct Starter {
     pub(crate) held: Arc<Held>,
     pub(crate) tenure: Arc<Tenure>,
     pub(crate) slots: Arc<Semaphore>,
+    /// How many there are.
+    pub(crate) slot_count: u32,
     pub(crate) events: EventPublisher,
 }
 
@@ -34,6 +37,7 @@ impl Starter {
         shutdown: CancellationToken,
         run: impl Fn(Started, Term, OwnedSemaphorePermit),
     ) {
+        let mut pace = Pace::default();
         loop {
             let first_slot = tokio::select! {
                 biased;
@@ -42,6 +46,9 @@ impl Starter {
             };
             let Some(first_slot) = first_slot else { return };
             let mut slots = vec![first_slot];
+            if let Some(Some(mut more)) = pace.rest(self.enough()).await {
+                slots.extend(std::iter::from_fn(|| more.split(1)));
+            }
             while slots.len() < BATCH
                 && let Ok(slot) = self.slots.clone().try_acquire_owned()
             {
@@ -51,6 +58,7 @@ impl Starter {
             if tasks.is_empty() {
                 continue;
             }
+            let began = Instant::now();
             let Some((started, term)) = self.commit(&tasks).await else {
                 tracing::warn!(
                     tasks.count = tasks.len(),
@@ -61,6 +69,7 @@ impl Starter {
                 }
                 continue;
             };
+            pace.done(tasks.len(), began);
             let is_started: HashSet<TaskLease> =
                 started.iter().map(|started| started.task).collect();
             for task in tasks {
@@ -82,8 +91,16 @@ impl Starter {
 
     /// Waits for a ready task and a free slot.
     async fn ready_slot(&self) -> Option<OwnedSemaphorePermit> {
-        self.held.until_ready().await;
+        self.held.until_ready(1).await;
         self.slots.clone().acquire_owned().await.ok()
+    }
+
+    /// Waits until, with the slot that it has already, half of the slots can be filled, or enough of them; returns them.
+    async fn enough(&self) -> Option<OwnedSemaphorePermit> {
+        let enough = (self.slot_count / 2).clamp(1, ENOUGH as u32);
+        let slots = self.slots.clone().acquire_many_owned(enough - 1).await;
+        self.held.until_ready(enough as usize).await;
+        slots.ok()
     }
 
     /// Commits the starts, waiting for Postgres while it is away. A start whose answer was lost is looked up before it

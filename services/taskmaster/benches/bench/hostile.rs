@@ -15,6 +15,8 @@ use crate::tasks::stored_no_op;
 use crate::throughput::{WORKERS, flow};
 
 const READERS: usize = 4;
+/// Each of five kinds, as often as there are runs: long enough for some ten thousands of dead rows a second to pile up.
+const HOSTILE_SECONDS: u64 = 20;
 /// Tasks that are taken in together when there are too many of them.
 const BATCH: u32 = 500;
 
@@ -23,17 +25,18 @@ pub(crate) async fn measure(
     scale: Scale,
     report: &mut Report,
 ) -> Result<()> {
+    let seconds = scale.sustained_seconds.min(HOSTILE_SECONDS);
     let _workers = system.workers(WORKERS, MANY_SLOTS).await?;
     flow(system, 3).await?;
     let (mut clean, mut held, mut read) = (Vec::new(), Vec::new(), Vec::new());
     let (mut over, mut recovered) = (Vec::new(), Vec::new());
     for _ in 0..scale.runs {
-        let rate = flow(system, scale.sustained_seconds).await?;
+        let rate = flow(system, seconds).await?;
         clean.push(rate);
-        held.push(while_a_transaction_is_open(system, scale.sustained_seconds).await? / rate);
-        read.push(while_others_read(system, scale.sustained_seconds).await? / rate);
-        over.push(oversupplied(system, 2.0 * rate, scale.sustained_seconds).await? / rate);
-        recovered.push(flow(system, scale.sustained_seconds).await? / rate);
+        held.push(while_a_transaction_is_open(system, seconds).await? / rate);
+        read.push(while_others_read(system, seconds).await? / rate);
+        over.push(oversupplied(system, 2.0 * rate, seconds).await? / rate);
+        recovered.push(flow(system, seconds).await? / rate);
     }
     report.add("hostile: sustained, nothing else", "tasks/s", clean);
     for (name, ratios) in [

@@ -27,82 +27,36 @@ pub(crate) async fn measure(
     report: &mut Report,
 ) -> Result<()> {
     let _workers = system.workers(WORKERS, MANY_SLOTS).await?;
-    let sustained = flow(system, scale.sustained_seconds.min(10)).await?;
-    let (mut idle, mut ways) = (Runs::default(), Vec::new());
+    let mut idle = Runs::default();
     let mut instructions = Runs::default();
-    one_at_a_time(system, 50).await?;
+    calls_one_at_a_time(system, 50).await?;
     for _ in 0..scale.runs {
         let calls = calls_one_at_a_time(system, scale.latency).await?;
-        idle.add(&since_calls(system, &calls).await?);
-        ways.extend(ways_of(system, &calls).await?);
-        instructions.add(&first_instructions(system, scale.latency / 3).await?);
+        idle.add(&ways_of(system, &calls).await?);
+        instructions.add_totals(&first_instructions(system, scale.latency / 3).await?);
     }
     idle.report("idle, call to committed start", report);
+    idle.report_stretches("idle", report);
     instructions.report("idle, call to the process's first instruction", report);
-    for (i, stretch) in STRETCHES.into_iter().enumerate() {
-        let milliseconds: Vec<f64> = ways.iter().map(|way| way[i]).collect();
-        report.add(
-            format!("latency idle, of which {stretch}: p50"),
-            "ms",
-            vec![percentile(&milliseconds, 0.5)],
-        );
-    }
+    let sustained = flow(system, scale.sustained_seconds.min(10)).await?;
     for (name, rate) in [
-        ("at 100/s, call to committed start", 100.0),
-        ("at 1,000/s, call to committed start", 1000.0),
-        (
-            "at half the sustained rate, call to committed start",
-            sustained / 2.0,
-        ),
+        ("at 100/s", 100.0),
+        ("at 1,000/s", 1000.0),
+        ("at half the sustained rate", sustained / 2.0),
     ] {
         let mut paced = Runs::default();
         for _ in 0..scale.runs {
-            paced.add(&at_rate(system, rate, scale.paced_seconds).await?);
+            let calls = at_rate(system, rate, scale.paced_seconds).await?;
+            paced.add(&ways_of(system, &calls).await?);
         }
-        paced.report(name, report);
+        paced.report(&format!("{name}, call to committed start"), report);
+        paced.report_stretches(name, report);
     }
     Ok(())
 }
 
-/// The percentiles of each run.
-#[derive(Default)]
-struct Runs([Vec<f64>; PERCENTILES.len()]);
-
-impl Runs {
-    fn add(&mut self, milliseconds: &[f64]) {
-        for (runs, (_, share)) in self.0.iter_mut().zip(PERCENTILES) {
-            runs.push(percentile(milliseconds, share));
-        }
-    }
-
-    fn report(self, name: &str, report: &mut Report) {
-        for (runs, (percentile, _)) in self.0.into_iter().zip(PERCENTILES) {
-            report.add(format!("latency {name}: {percentile}"), "ms", runs);
-        }
-    }
-}
-
-fn now_ms() -> Result<f64> {
-    Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64() * 1000.0)
-}
-
-/// When each of these tasks had been started, in milliseconds.
-async fn starts(system: &System<'_>, ids: &[Uuid]) -> Result<HashMap<Uuid, f64>> {
-    let rows: Vec<(Uuid, f64)> = sqlx::query_as(
-        "select id, (extract(epoch from finished_at) * 1000)::float8 from finished_tasks
-         where id = any ($1) and status = 'completed'",
-    )
-    .bind(ids)
-    .fetch_all(&system.pool)
-    .await?;
-    ensure!(
-        rows.len() == ids.len(),
-        "{} of {} completed",
-        rows.len(),
-        ids.len()
-    );
-    Ok(rows.into_iter().collect())
-}
+/// A task's way from the call to the moment its start had been committed, in milliseconds: see [`STRETCHES`].
+type Way = [f64; STRETCHES.len()];
 
 /// Where the time goes, each from the one before: statements' beginnings, as Postgres wrote them down.
 const STRETCHES: [&str; 4] = [
@@ -112,21 +66,76 @@ const STRETCHES: [&str; 4] = [
     "from there to the one that ends it",
 ];
 
-/// The stretches of each task's way, in milliseconds.
-async fn ways_of(system: &System<'_>, calls: &[(Uuid, f64)]) -> Result<Vec<[f64; 4]>> {
+/// The percentiles of each run.
+#[derive(Default)]
+struct Runs {
+    totals: [Vec<f64>; PERCENTILES.len()],
+    stretches: [[Vec<f64>; PERCENTILES.len()]; STRETCHES.len()],
+}
+
+impl Runs {
+    fn add(&mut self, ways: &[Way]) {
+        let totals: Vec<f64> = ways.iter().map(|way| way.iter().sum()).collect();
+        self.add_totals(&totals);
+        for (i, runs) in self.stretches.iter_mut().enumerate() {
+            let milliseconds: Vec<f64> = ways.iter().map(|way| way[i]).collect();
+            add(runs, &milliseconds);
+        }
+    }
+
+    fn add_totals(&mut self, milliseconds: &[f64]) {
+        add(&mut self.totals, milliseconds);
+    }
+
+    fn report(&self, name: &str, report: &mut Report) {
+        for (runs, (percentile, _)) in self.totals.iter().zip(PERCENTILES) {
+            let name = format!("latency {name}: {percentile}");
+            report.add(name, "ms", runs.clone());
+        }
+    }
+
+    /// Of each stretch, p50 and p99.
+    fn report_stretches(&self, name: &str, report: &mut Report) {
+        for (stretch, percentiles) in STRETCHES.into_iter().zip(&self.stretches) {
+            for (runs, (percentile, _)) in percentiles.iter().zip(PERCENTILES).step_by(2) {
+                let name = format!("latency {name}, of which {stretch}: {percentile}");
+                report.add(name, "ms", runs.clone());
+            }
+        }
+    }
+}
+
+fn add(runs: &mut [Vec<f64>; PERCENTILES.len()], milliseconds: &[f64]) {
+    for (runs, (_, share)) in runs.iter_mut().zip(PERCENTILES) {
+        runs.push(percentile(milliseconds, share));
+    }
+}
+
+fn now_ms() -> Result<f64> {
+    Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64() * 1000.0)
+}
+
+/// The way of each of these tasks.
+async fn ways_of(system: &System<'_>, calls: &[(Uuid, f64)]) -> Result<Vec<Way>> {
     let ids: Vec<Uuid> = calls.iter().map(|(id, _)| *id).collect();
     let rows: Vec<(Uuid, Vec<f64>)> = sqlx::query_as(
         "select id, array(select (extract(epoch from at) * 1000)::float8
                           from unnest(array[created_at, picked_at, started_at, finished_at]) at)
-         from finished_tasks where id = any ($1)",
+         from finished_tasks where id = any ($1) and status = 'completed'",
     )
     .bind(&ids)
     .fetch_all(&system.pool)
     .await?;
+    ensure!(
+        rows.len() == ids.len(),
+        "{} of {} completed",
+        rows.len(),
+        ids.len()
+    );
     let called: HashMap<Uuid, f64> = calls.iter().copied().collect();
     let ways = rows.into_iter().map(|(id, moments)| {
         let mut before = called[&id];
-        let mut way = [0.0; 4];
+        let mut way = Way::default();
         for (stretch, moment) in way.iter_mut().zip(moments) {
             (*stretch, before) = (moment - before, moment);
         }
@@ -135,10 +144,11 @@ async fn ways_of(system: &System<'_>, calls: &[(Uuid, f64)]) -> Result<Vec<[f64;
     Ok(ways.collect())
 }
 
-/// Each a moment after the one before has ended.
+/// Each a moment after the one before has ended: milliseconds to the committed start.
 pub(crate) async fn one_at_a_time(system: &System<'_>, count: u32) -> Result<Vec<f64>> {
     let calls = calls_one_at_a_time(system, count).await?;
-    since_calls(system, &calls).await
+    let ways = ways_of(system, &calls).await?;
+    Ok(ways.iter().map(|way| way.iter().sum()).collect())
 }
 
 async fn calls_one_at_a_time(system: &System<'_>, count: u32) -> Result<Vec<(Uuid, f64)>> {
@@ -152,15 +162,6 @@ async fn calls_one_at_a_time(system: &System<'_>, count: u32) -> Result<Vec<(Uui
     }
     system.until_drained().await?;
     Ok(calls)
-}
-
-async fn since_calls(system: &System<'_>, calls: &[(Uuid, f64)]) -> Result<Vec<f64>> {
-    let ids: Vec<Uuid> = calls.iter().map(|(id, _)| *id).collect();
-    let starts = starts(system, &ids).await?;
-    Ok(calls
-        .iter()
-        .map(|(id, called)| starts[id] - called)
-        .collect())
 }
 
 /// The process itself says when it began: `date` prints the time.
@@ -179,7 +180,7 @@ async fn first_instructions(system: &System<'_>, count: u32) -> Result<Vec<f64>>
 
 /// At a fixed pace, whatever becomes of the ones before: a call that is made late counts from when it was due. Above
 /// a thousand calls in a second, each carries several tasks.
-async fn at_rate(system: &System<'_>, rate: f64, seconds: u64) -> Result<Vec<f64>> {
+async fn at_rate(system: &System<'_>, rate: f64, seconds: u64) -> Result<Vec<(Uuid, f64)>> {
     let in_call = (rate / 1000.0).ceil().max(1.0);
     let pace = Duration::from_secs_f64(in_call / rate);
     let body: Value = vec![no_op(); in_call as usize].into();
@@ -197,7 +198,7 @@ async fn at_rate(system: &System<'_>, rate: f64, seconds: u64) -> Result<Vec<f64
         calls.extend(sent??);
     }
     system.until_drained().await?;
-    since_calls(system, &calls).await
+    Ok(calls)
 }
 
 async fn send(api: Api, body: Value, called: f64) -> Result<Vec<(Uuid, f64)>> {

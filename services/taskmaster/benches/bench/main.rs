@@ -70,12 +70,12 @@ const FULL: Scale = Scale {
 
 const QUICK: Scale = Scale {
     runs: 3,
-    limit_seconds: 3,
+    limit_seconds: 2,
     drain: 60_000,
-    sustained_seconds: 10,
+    sustained_seconds: 8,
     submit_seconds: 1,
-    latency: 300,
-    paced_seconds: 5,
+    latency: 200,
+    paced_seconds: 4,
     processes: 3_000,
     idle_seconds: 10,
     finished: 200_000,

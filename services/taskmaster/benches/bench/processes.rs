@@ -4,10 +4,11 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use rustix::process::Signal;
 
 use crate::Scale;
-use crate::figures::{Report, median};
-use crate::system::{System, USUAL_SLOTS};
+use crate::figures::Report;
+use crate::system::{MORE_SLOTS, System, USUAL_SLOTS};
 use crate::tasks::stored_true;
 use crate::throughput::{WORKERS, drain_of};
 
@@ -16,23 +17,37 @@ pub(crate) async fn measure(
     scale: Scale,
     report: &mut Report,
 ) -> Result<()> {
-    let _workers = system.workers(WORKERS, USUAL_SLOTS).await?;
-    let (mut alone, mut ours, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
-    drain_of(system, scale.processes / 10, stored_true).await?;
-    for _ in 0..scale.runs {
-        let bare = bare(scale.limit_seconds).await?;
-        let rate = drain_of(system, scale.processes, stored_true).await?;
-        ratios.push(rate / bare);
-        alone.push(bare);
-        ours.push(rate);
+    let mut alone = Vec::new();
+    // Once without being counted.
+    bare(1).await?;
+    let mut measured = Vec::new();
+    for (name, options) in [("4 slots", USUAL_SLOTS), ("64 slots", MORE_SLOTS)] {
+        let workers = system.workers(WORKERS, options).await?;
+        drain_of(system, scale.processes / 10, stored_true).await?;
+        let (mut ours, mut ratios) = (Vec::new(), Vec::new());
+        for _ in 0..scale.runs {
+            // Beside it, so that whatever drifts meets both.
+            let bare = bare(scale.limit_seconds).await?;
+            let rate = drain_of(system, scale.processes, stored_true).await?;
+            ratios.push(rate / bare);
+            alone.push(bare);
+            ours.push(rate);
+        }
+        measured.push((name, ours, ratios));
+        for mut worker in workers {
+            worker.signal(Signal::TERM)?;
+            worker.wait().await?;
+        }
     }
     report.add("/bin/true: fork, exec and wait alone", "processes/s", alone);
-    report.add("/bin/true: as tasks", "tasks/s", ours);
-    report.add(
-        "/bin/true: as tasks, against alone",
-        "ratio",
-        vec![median(&ratios)],
-    );
+    for (name, ours, ratios) in measured {
+        report.add(format!("/bin/true: as tasks, {name}"), "tasks/s", ours);
+        report.add(
+            format!("/bin/true: as tasks, {name}, against alone"),
+            "ratio",
+            ratios,
+        );
+    }
     Ok(())
 }
 

@@ -17,6 +17,8 @@ pub(crate) struct System<'a> {
 /// Enough slots that a worker of tasks that take no time never waits for one: a started task holds one from the commit of its
 /// start to its end.
 pub(crate) const MANY_SLOTS: &[&str] = &["--slots", "500", "--database-connections", "5"];
+/// For short commands: enough that there is always one to run while the ends and the starts of others are written.
+pub(crate) const MORE_SLOTS: &[&str] = &["--slots", "64", "--database-connections", "5"];
 /// As `taskmaster up` starts them.
 pub(crate) const USUAL_SLOTS: &[&str] = &["--database-connections", "5"];
 

@@ -54,7 +54,7 @@ pub(super) async fn run(
     if let Some(pipe) = child.stderr.take() {
         pipes.spawn(read(pipe, Stream::Stderr, capture.clone()));
     }
-    let feeder = feed(&mut child, started.stdin.clone());
+    let feeder = feed(&mut child, started.stdin.as_ref());
 
     let limit = started
         .timeout_seconds
@@ -78,7 +78,9 @@ pub(super) async fn run(
     {
         exit.out_of_memory = settings.oom_kills.count() > oom_kills;
     }
-    feeder.abort();
+    if let Some(feeder) = feeder {
+        feeder.abort();
+    }
     if !stop.is_lease_lost() {
         let leftover = tokio::time::timeout(LEFTOVER_GRACE, async {
             while pipes.join_next().await.is_some() {}
@@ -161,19 +163,18 @@ fn command(started: &Started, settings: &Settings) -> Command {
     command
 }
 
-fn feed(child: &mut Child, stdin: Option<String>) -> AbortHandle {
-    let pipe = child.stdin.take();
+fn feed(child: &mut Child, stdin: Option<&String>) -> Option<AbortHandle> {
+    let (mut pipe, stdin) = (child.stdin.take()?, stdin?.clone());
     let feeding = async move {
-        if let (Some(mut pipe), Some(stdin)) = (pipe, stdin) {
-            // A command need not read what it is given.
-            drop(pipe.write_all(stdin.as_bytes()).await);
-        }
+        // A command need not read what it is given.
+        drop(pipe.write_all(stdin.as_bytes()).await);
     };
-    tokio::spawn(feeding).abort_handle()
+    Some(tokio::spawn(feeding).abort_handle())
 }
 
 async fn read(mut pipe: impl AsyncRead + Unpin, stream: Stream, capture: SharedCapture) {
-    let mut buffer = vec![0; 16 * 1024];
+    // Most commands print little or nothing.
+    let mut buffer = vec![0; 512];
     while let Ok(read) = pipe.read(&mut buffer).await
         && read > 0
     {
@@ -181,6 +182,9 @@ async fn read(mut pipe: impl AsyncRead + Unpin, stream: Stream, capture: SharedC
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(stream, &buffer[..read]);
+        if read == buffer.len() {
+            buffer.resize(16 * 1024, 0);
+        }
         // Where many print all they can, the rest of the worker, such as its heartbeat, gets its turn all the same.
         tokio::task::yield_now().await;
     }
