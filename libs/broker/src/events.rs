@@ -11,10 +11,9 @@ use std::time::Duration;
 
 use lapin::options::BasicPublishOptions;
 use lapin::{Channel, Connection};
-use taskmaster_core::TaskStatus;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::assign::properties;
@@ -33,9 +32,6 @@ const QUEUED_CALLS: usize = 1024;
 /// How many events are put together before they are sent.
 const BATCHED_EVENTS: usize = 2000;
 
-/// News that nobody acts on at once follow other news after this long at the earliest, together with what comes meanwhile.
-const COALESCED: Duration = Duration::from_millis(25);
-
 /// The last events of a process that stops may take this long.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -45,18 +41,6 @@ const RESYNC_RETRY: Duration = Duration::from_secs(1);
 enum Queued {
     Tasks(Vec<TaskEvent>),
     Worker(WorkerEvent),
-}
-
-impl Queued {
-    /// Whether somebody waits for it: something to be dispatched, or somebody to dispatch to.
-    fn is_urgent(&self) -> bool {
-        match self {
-            Self::Tasks(events) => events
-                .iter()
-                .any(|event| event.status == TaskStatus::Scheduled),
-            Self::Worker(_) => true,
-        }
-    }
 }
 
 /// A handle to publish events with. Cloning it is cheap; no call ever waits.
@@ -84,7 +68,6 @@ impl EventPublisher {
             resync: false,
             lost: lost.clone(),
             lost_before: 0,
-            sent: Instant::now(),
             config,
             shutdown,
         };
@@ -140,8 +123,6 @@ struct Sender {
     resync: bool,
     lost: Arc<AtomicU64>,
     lost_before: u64,
-    /// When something was sent last.
-    sent: Instant,
     shutdown: CancellationToken,
 }
 
@@ -188,7 +169,7 @@ impl Sender {
                 () = shutdown.cancelled() => {
                     self.queued.close();
                     while let Ok(queued) = self.queued.try_recv() {
-                        self.batch(queued, Instant::now()).await;
+                        self.batch(queued);
                         if timeout(GOODBYE, self.send_pending(connection, channel)).await.is_err() {
                             break;
                         }
@@ -196,7 +177,7 @@ impl Sender {
                     return Ok(());
                 }
                 queued = self.queued.recv() => match queued {
-                    Some(queued) => self.batch(queued, self.sent + COALESCED).await,
+                    Some(queued) => self.batch(queued),
                     None => return Ok(()),
                 },
                 // Until the message that says so can be sent.
@@ -205,14 +186,12 @@ impl Sender {
         }
     }
 
-    /// Puts everything that is queued into batches, and, unless something is urgent, what comes until that moment.
-    async fn batch(&mut self, first: Queued, until: Instant) {
+    /// Puts everything that is queued into batches.
+    fn batch(&mut self, first: Queued) {
         let mut batches = EventBatches::default();
         let mut next = Some(first);
         let mut count = 0;
-        let mut urgent = false;
         while let Some(queued) = next {
-            urgent |= queued.is_urgent();
             match queued {
                 Queued::Tasks(events) => {
                     count += events.len();
@@ -223,18 +202,12 @@ impl Sender {
                     batches.add_worker(event);
                 }
             }
-            next = if count >= BATCHED_EVENTS {
-                None
-            } else if let Ok(queued) = self.queued.try_recv() {
-                Some(queued)
-            } else if urgent {
-                None
+            next = if count < BATCHED_EVENTS {
+                self.queued.try_recv().ok()
             } else {
-                let more = timeout_at(until, self.queued.recv()).await;
-                more.ok().flatten()
+                None
             };
         }
-        self.sent = Instant::now();
         self.pending.extend(batches.into_batches());
     }
 

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 /// So many at once cost little more than one: nothing is gained by waiting for more.
 pub const ENOUGH: usize = 50;
 /// How many times as long as it took one rests.
-const TIMES: u32 = 4;
+const TIMES: u32 = 3;
 /// But no longer than this.
 const MOST: Duration = Duration::from_millis(10);
 
@@ -53,15 +53,15 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn few_are_followed_by_a_rest_that_grows_with_what_they_took() {
-        assert_eq!(rest(1, 1, 0).await, 4);
-        assert_eq!(rest(ENOUGH - 1, 2, 1).await, 7);
+        assert_eq!(rest(1, 1, 0).await, 3);
+        assert_eq!(rest(ENOUGH - 1, 2, 1).await, 5);
         assert_eq!(rest(1, 1000, 0).await, 10);
     }
 
     #[tokio::test(start_paused = true)]
     async fn nothing_waits_after_many_or_after_a_quiet_moment() {
         assert_eq!(rest(ENOUGH, 2, 0).await, 0);
-        assert_eq!(rest(1, 1, 4).await, 0);
+        assert_eq!(rest(1, 1, 3).await, 0);
         assert_eq!(Pace::default().rest(pending::<()>()).await, None);
     }
 

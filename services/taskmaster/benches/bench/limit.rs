@@ -4,10 +4,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use taskmaster_core::{Outcome, TaskLease, TaskStatus, Verdict, When};
+use taskmaster_store::claim::{Marks, claim_on};
 use taskmaster_store::finish::{Finish, finish};
 use taskmaster_store::start::{Holder, start};
 use taskmaster_store::workers::{Registration, register};
-use taskmaster_store::{PgPool, claim, submit};
+use taskmaster_store::{Connections, Kept, PgPool, submit};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
@@ -45,9 +46,11 @@ pub(crate) async fn lives(pool: &PgPool, seconds: u64) -> Result<f64> {
         let pool = pool.clone();
         connections.spawn(async move {
             let holder = registered(&pool, &format!("limit-{number}")).await?;
+            // As the product's own hot statements have it.
+            let connection = Kept::new(pool);
             let mut lived = 0;
             while Instant::now() < end {
-                lived += live(&pool, holder).await?;
+                lived += live(&connection, holder).await?;
             }
             anyhow::Ok(lived)
         });
@@ -60,21 +63,22 @@ pub(crate) async fn lives(pool: &PgPool, seconds: u64) -> Result<f64> {
 }
 
 /// One batch; how many of it came to their end.
-pub(crate) async fn live(pool: &PgPool, holder: Holder) -> Result<u32> {
+async fn live(connection: &Kept, holder: Holder) -> Result<u32> {
     let tasks: Vec<_> = (0..BATCH).map(|_| stored_no_op(When::Now)).collect();
-    submit::submit(pool, &tasks).await?;
-    let claimed = claim::claim(pool, &[holder.worker_id; BATCH]).await?;
+    submit::submit(connection, &tasks).await?;
+    let plan = [holder.worker_id; BATCH];
+    let claimed = claim_on(connection, &plan, &mut Marks::default()).await?;
     let claimed: Vec<TaskLease> = claimed.into_iter().map(|claimed| claimed.task).collect();
-    start_and_finish(pool, holder, claimed).await
+    start_and_finish(connection, holder, claimed).await
 }
 
 /// What a worker writes of tasks that it was given and that take no time; how many of them came to their end.
 pub(crate) async fn start_and_finish(
-    pool: &PgPool,
+    connections: &impl Connections,
     holder: Holder,
     given: Vec<TaskLease>,
 ) -> Result<u32> {
-    let started = start(pool, holder, given).await?;
+    let started = start(connections, holder, given).await?;
     let ends = started.into_iter().map(|started| Finish {
         task: started.task,
         outcome: Outcome::Completed,
@@ -83,7 +87,7 @@ pub(crate) async fn start_and_finish(
         signal: None,
         error_message: None,
     });
-    let ended = finish(pool, holder.worker_id, ends.collect()).await?;
+    let ended = finish(connections, holder.worker_id, ends.collect()).await?;
     Ok(u32::try_from(ended.len())?)
 }
 
