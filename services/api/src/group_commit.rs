@@ -19,8 +19,9 @@ const SMALL_TASKS: usize = 50;
 const SMALL_BYTES: usize = 32 << 10;
 /// How many submissions may wait, beyond those that are being committed.
 const QUEUED: usize = 4096;
-/// How long a submission waits for its turn, as long as for a connection; after that it is certain that it was not stored.
-const TURN_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a submission waits for its turn; after that it is certain that it was not stored. With as long again as a
+/// connection is waited for, whoever submits hears within ten seconds that there is none.
+const TURN_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// What is submitted in one request.
 #[derive(Debug)]

@@ -1,3 +1,5 @@
+//! What becomes of submissions that come at the same time, on a real Postgres.
+
 use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
