@@ -1,17 +1,12 @@
 //! Where Postgres is and how many connections to it.
 
-use std::str::FromStr;
-use std::time::Duration;
-
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgPool};
+use std::str::FromStr;
 
 use crate::Result;
-use crate::pool::POOL_TIMEOUT;
-
-/// How long a connection may take to say that it is still there.
-const PING_TIMEOUT: Duration = Duration::from_secs(1);
+use crate::pool::{PING_TIMEOUT, POOL_TIMEOUT};
 
 /// How to reach Postgres.
 #[derive(Debug, Clone, clap::Args)]

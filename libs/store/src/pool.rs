@@ -12,6 +12,9 @@ use crate::Result;
 /// How long a connection is waited for, whether it has to be opened or only to come free.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long a connection may take to say that it is still there.
+pub(crate) const PING_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// How long the pool itself tries at a time. Between two tries to connect it pauses for up to a fifth of that, so a
 /// Postgres that is back is noticed half a second later at most.
 pub(crate) const POOL_TIMEOUT: Duration = Duration::from_millis(2500);
@@ -100,30 +103,28 @@ impl Connections for Kept {
         if self.pool.options().get_max_connections() < LEAST_TO_KEEP {
             return self.pool.lend().await;
         }
-        let mut slot = self.slot.lock().await;
-        let mut connection = match slot.take() {
-            Some((connection, used)) if used.elapsed() < IDLE => Some(connection),
-            Some((mut connection, _)) => match connection.ping().await {
-                Ok(()) => Some(connection),
-                Err(_) => {
-                    drop(connection.detach());
-                    None
-                }
-            },
-            None => None,
-        };
-        if connection.is_none() {
-            let mut opened = acquire(&self.pool).await?;
-            // In one message: behind PgBouncer, each might go to another of its connections.
-            sqlx::raw_sql("set plan_cache_mode = force_generic_plan; set enable_seqscan = off")
-                .execute(&mut *opened)
-                .await?;
-            connection = Some(opened);
+        let mut home = self.slot.lock().await;
+        if let Some((connection, used)) = home.take() {
+            let mut lent = Lent {
+                connection: Some(connection),
+                home: Some(home),
+            };
+            if used.elapsed() < IDLE || lent.answers().await {
+                return Ok(lent);
+            }
+            // What does not answer is closed.
+            drop(lent);
+            home = self.slot.lock().await;
         }
-        Ok(Lent {
-            connection,
-            home: Some(slot),
-        })
+        let mut lent = Lent {
+            connection: Some(acquire(&self.pool).await?),
+            home: Some(home),
+        };
+        // In one message: behind PgBouncer, each might go to another of its connections.
+        sqlx::raw_sql("set plan_cache_mode = force_generic_plan; set enable_seqscan = off")
+            .execute(&mut *lent)
+            .await?;
+        Ok(lent)
     }
 }
 
@@ -136,6 +137,11 @@ pub struct Lent<'a> {
 }
 
 impl Lent<'_> {
+    async fn answers(&mut self) -> bool {
+        let ping = tokio::time::timeout(PING_TIMEOUT, self.ping()).await;
+        ping.is_ok_and(|answer| answer.is_ok())
+    }
+
     /// Gives it back. Without this, a kept one is closed: its statement failed, or was given up and may go on.
     pub fn done(mut self) {
         if let Some(mut home) = self.home.take() {
