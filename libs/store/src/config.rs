@@ -1,9 +1,10 @@
 //! Where Postgres is and how many connections to it.
 
+use std::str::FromStr;
+
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgPool};
-use std::str::FromStr;
 
 use crate::Result;
 use crate::pool::{PING_TIMEOUT, POOL_TIMEOUT};

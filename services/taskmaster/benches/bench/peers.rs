@@ -19,12 +19,11 @@ mod program;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use rustix::process::Signal;
 
 use crate::Scale;
 use crate::figures::{Report, percentile};
 use crate::latency::one_at_a_time;
-use crate::system::{MANY_SLOTS, System};
+use crate::system::{MANY_SLOTS, System, stop};
 use crate::throughput::{WORKERS, drain, flow};
 use install::Installed;
 use program::{Kit, Mode};
@@ -174,11 +173,7 @@ async fn measure_ours(system: &System<'_>, scale: Scale, rounds: &mut Rounds) ->
     system.checkpoint().await?;
     one_at_a_time(system, 50).await?;
     rounds.add_latency(&one_at_a_time(system, scale.peers_latency).await?);
-    for mut worker in workers {
-        worker.signal(Signal::TERM)?;
-        worker.wait().await?;
-    }
-    Ok(())
+    stop(workers).await
 }
 
 async fn measure_peer(

@@ -4,11 +4,10 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use rustix::process::Signal;
 
 use crate::Scale;
 use crate::figures::Report;
-use crate::system::{MORE_SLOTS, System, USUAL_SLOTS};
+use crate::system::{MORE_SLOTS, System, USUAL_SLOTS, stop};
 use crate::tasks::stored_true;
 use crate::throughput::{WORKERS, drain_of};
 
@@ -17,10 +16,9 @@ pub(crate) async fn measure(
     scale: Scale,
     report: &mut Report,
 ) -> Result<()> {
-    let mut alone = Vec::new();
     // Once without being counted.
     bare(1).await?;
-    let mut measured = Vec::new();
+    let (mut alone, mut measured) = (Vec::new(), Vec::new());
     for (name, options) in [("4 slots", USUAL_SLOTS), ("64 slots", MORE_SLOTS)] {
         let workers = system.workers(WORKERS, options).await?;
         drain_of(system, scale.processes / 10, stored_true).await?;
@@ -34,10 +32,7 @@ pub(crate) async fn measure(
             ours.push(rate);
         }
         measured.push((name, ours, ratios));
-        for mut worker in workers {
-            worker.signal(Signal::TERM)?;
-            worker.wait().await?;
-        }
+        stop(workers).await?;
     }
     report.add("/bin/true: fork, exec and wait alone", "processes/s", alone);
     for (name, ours, ratios) in measured {

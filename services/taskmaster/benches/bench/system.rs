@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
+use rustix::process::Signal;
 use taskmaster_store::{PgPool, StoreConfig};
 use taskmaster_testkit::sqlx::{self, AssertSqlSafe};
 use taskmaster_testkit::{Api, PrivateServers, Process, Stack, open_folder};
@@ -21,6 +22,15 @@ pub(crate) const MANY_SLOTS: &[&str] = &["--slots", "500", "--database-connectio
 pub(crate) const MORE_SLOTS: &[&str] = &["--slots", "64", "--database-connections", "5"];
 /// As `taskmaster up` starts them.
 pub(crate) const USUAL_SLOTS: &[&str] = &["--database-connections", "5"];
+
+/// Lets workers drain, and waits until they have gone.
+pub(crate) async fn stop(workers: Vec<Process>) -> Result<()> {
+    for mut worker in workers {
+        worker.signal(Signal::TERM)?;
+        worker.wait().await?;
+    }
+    Ok(())
+}
 
 impl System<'_> {
     /// Runs `measure` on a system without workers.
