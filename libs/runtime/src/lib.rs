@@ -10,7 +10,7 @@ mod telemetry;
 
 pub use alive::{ALIVE_FILE, keep_alive_file, last_alive};
 pub use backoff::Backoff;
-pub use pace::{ENOUGH, Pace};
+pub use pace::Pace;
 pub use periodic::{Next, Periodic, run_periodically};
 pub use shutdown::Shutdown;
 pub use telemetry::{LogFormat, init_tracing};

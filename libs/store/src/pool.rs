@@ -121,9 +121,11 @@ impl Connections for Kept {
             home: Some(home),
         };
         // In one message: behind PgBouncer, each might go to another of its connections.
-        sqlx::raw_sql("set plan_cache_mode = force_generic_plan; set enable_seqscan = off")
-            .execute(&mut *lent)
-            .await?;
+        sqlx::raw_sql(
+            "set plan_cache_mode = force_generic_plan; set enable_seqscan = off; set jit = off",
+        )
+        .execute(&mut *lent)
+        .await?;
         Ok(lent)
     }
 }

@@ -17,6 +17,9 @@ use crate::supply::Supply;
 
 /// The most tasks one pass claims.
 const BATCH: usize = 500;
+/// After a pass that claimed less than half of so many it rests a while. And never longer, whatever the load: each task waits
+/// for its claim.
+const FEW: usize = 100;
 /// What is due and was passed over is locked by someone for a moment.
 const LEAST_PAUSE: Duration = Duration::from_millis(1);
 /// When every worker has enough to do for several times as long, the next pass comes after this: it gives more at a time.
@@ -50,7 +53,7 @@ impl Dispatcher {
             supply: Supply::default(),
             marks: Marks::default(),
             is_ample: false,
-            pace: Pace::default(),
+            pace: Pace::new(FEW),
         }
     }
 

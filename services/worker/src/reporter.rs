@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use taskmaster_broker::{EventPublisher, TaskEvent};
 use taskmaster_core::{RetryPolicy, TaskLease, TaskStatus, protocol, verdict};
-use taskmaster_runtime::{Backoff, ENOUGH, Pace};
+use taskmaster_runtime::{Backoff, Pace};
 use taskmaster_store::finish::{self, Ended, Finish};
 use taskmaster_store::output::{self, Stream};
 use taskmaster_store::start::{Holder, Started};
@@ -61,6 +61,8 @@ pub(crate) struct Reporter {
     pub(crate) holder: Holder,
     pub(crate) worker_name: String,
     pub(crate) held: Arc<Held>,
+    /// How many can run at a time.
+    pub(crate) slot_count: usize,
     pub(crate) captures: Arc<Captures>,
     pub(crate) events: EventPublisher,
     /// How many runs were reported, for the rate that the window follows.
@@ -72,7 +74,7 @@ impl Reporter {
     pub(crate) async fn run(self, mut reports: mpsc::UnboundedReceiver<Report>) {
         let mut flush = tokio::time::interval(FLUSH_INTERVAL);
         flush.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut pace = Pace::default();
+        let mut pace = Pace::new(self.slot_count);
         let mut batch = Vec::with_capacity(BATCH);
         loop {
             // Fair, so that a stream of short tasks does not keep the output of a long one from being seen.
@@ -81,7 +83,7 @@ impl Reporter {
                     if received == 0 {
                         return;
                     }
-                    pace.rest(more(&mut reports, &mut batch)).await;
+                    pace.rest(more(&mut reports, &mut batch, pace.enough())).await;
                     let (count, began) = (batch.len(), Instant::now());
                     self.report(std::mem::take(&mut batch)).await;
                     pace.done(count, began);
@@ -313,8 +315,12 @@ impl Reporter {
 }
 
 /// Receives until it is enough to be written together, or nobody reports any more.
-async fn more(reports: &mut mpsc::UnboundedReceiver<Report>, batch: &mut Vec<Report>) {
-    while batch.len() < ENOUGH {
+async fn more(
+    reports: &mut mpsc::UnboundedReceiver<Report>,
+    batch: &mut Vec<Report>,
+    enough: usize,
+) {
+    while batch.len() < enough {
         let room = BATCH - batch.len();
         if reports.recv_many(batch, room).await == 0 {
             return;

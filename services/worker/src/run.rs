@@ -247,6 +247,7 @@ impl Worker {
             holder: self.holder,
             worker_name: self.name.clone(),
             held: self.held.clone(),
+            slot_count: self.config.slots as usize,
             captures: self.captures.clone(),
             events: self.events.clone(),
             finished: self.finished.clone(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use taskmaster_broker::{EventPublisher, TaskEvent};
 use taskmaster_core::{TaskLease, TaskStatus};
-use taskmaster_runtime::{Backoff, ENOUGH, Pace};
+use taskmaster_runtime::{Backoff, Pace};
 use taskmaster_store::start::{self, Holder, Started};
 use taskmaster_store::{Kept, bounded};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -37,7 +37,7 @@ impl Starter {
         shutdown: CancellationToken,
         run: impl Fn(Started, Term, OwnedSemaphorePermit),
     ) {
-        let mut pace = Pace::default();
+        let mut pace = Pace::new(self.slot_count as usize);
         loop {
             let first_slot = tokio::select! {
                 biased;
@@ -46,7 +46,7 @@ impl Starter {
             };
             let Some(first_slot) = first_slot else { return };
             let mut slots = vec![first_slot];
-            if let Some(Some(mut more)) = pace.rest(self.enough()).await {
+            if let Some(Some(mut more)) = pace.rest(self.ready_slots(pace.enough())).await {
                 slots.extend(std::iter::from_fn(|| more.split(1)));
             }
             while slots.len() < BATCH
@@ -95,11 +95,11 @@ impl Starter {
         self.slots.clone().acquire_owned().await.ok()
     }
 
-    /// Waits until, with the slot that it has already, half of the slots can be filled, or enough of them; returns them.
-    async fn enough(&self) -> Option<OwnedSemaphorePermit> {
-        let enough = (self.slot_count / 2).clamp(1, ENOUGH as u32);
-        let slots = self.slots.clone().acquire_many_owned(enough - 1).await;
-        self.held.until_ready(enough as usize).await;
+    /// Waits until so many can be started, with the slot that it has already; returns the others.
+    async fn ready_slots(&self, count: usize) -> Option<OwnedSemaphorePermit> {
+        let more = u32::try_from(count - 1).ok()?;
+        let slots = self.slots.clone().acquire_many_owned(more).await;
+        self.held.until_ready(count).await;
         slots.ok()
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sqlx::Executor;
+use sqlx::{ConnectOptions, Executor};
 use taskmaster_store::{Connections, Kept, PgPool, StoreConfig, acquire, ping};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -51,25 +51,35 @@ async fn a_free_one_that_was_cut_is_replaced_unseen(pool: PgPool) {
     assert_eq!(pool.size(), 2);
 }
 
+const SETTINGS: &str = "select concat_ws(' ', current_setting('plan_cache_mode'), \
+                        current_setting('enable_seqscan'), current_setting('jit'))";
+
+#[sqlx::test(migrations = false)]
+async fn a_pool_plans_each_execution_and_compiles_none(pool: PgPool) {
+    let url = pool.connect_options().to_url_lossy().to_string();
+    let ours = StoreConfig::new(url.into(), 1).pool().unwrap();
+    let settings: String = sqlx::query_scalar(SETTINGS).fetch_one(&ours).await.unwrap();
+    assert_eq!(settings, "force_custom_plan on off");
+}
+
 /// What tells one connection from another.
 const SELF: &str = "select pg_backend_pid()";
 
 async fn lent(kept: &Kept) -> (i32, String) {
     let mut connection = kept.lend().await.unwrap();
     let process = sqlx::query_scalar(SELF).fetch_one(&mut *connection).await;
-    let setting = sqlx::query_scalar(
-        "select current_setting('plan_cache_mode') || ' ' || current_setting('enable_seqscan')",
-    );
-    let setting = setting.fetch_one(&mut *connection).await.unwrap();
+    let settings = sqlx::query_scalar(SETTINGS)
+        .fetch_one(&mut *connection)
+        .await;
     connection.done();
-    (process.unwrap(), setting)
+    (process.unwrap(), settings.unwrap())
 }
 
 #[sqlx::test(migrations = false)]
 async fn a_kept_one_is_kept_as_long_as_its_statements_end_well(pool: PgPool) {
     let kept = Kept::new(pool.clone());
     let (first, settings) = lent(&kept).await;
-    assert_eq!(settings, "force_generic_plan off");
+    assert_eq!(settings, "force_generic_plan off off");
     assert_eq!(lent(&kept).await.0, first);
 
     let mut connection = kept.lend().await.unwrap();
@@ -77,7 +87,7 @@ async fn a_kept_one_is_kept_as_long_as_its_statements_end_well(pool: PgPool) {
     drop(connection);
     let (second, settings) = lent(&kept).await;
     assert_ne!(second, first);
-    assert_eq!(settings, "force_generic_plan off");
+    assert_eq!(settings, "force_generic_plan off off");
 
     // Given up while it is under way.
     let mut connection = kept.lend().await.unwrap();

@@ -80,15 +80,15 @@ async fn http(
 ) -> Result<f64> {
     let began = Instant::now();
     let end = began + Duration::from_secs(seconds);
-    let body = Arc::new(body.clone());
+    let body: Arc<str> = body.to_string().into();
     let mut clients = JoinSet::new();
     for _ in 0..connections {
         let (api, body) = (system.api().clone(), body.clone());
         clients.spawn(async move {
             let mut accepted = 0;
             while Instant::now() < end {
-                let (status, answer) = api.post("/api/v1/tasks", &body).await?;
-                ensure!(status == 201, "{status}: {answer}");
+                let (status, answer) = api.post_written("/api/v1/tasks", &body).await?;
+                ensure!(status == 201, "{status}: {}", answer.escape_ascii());
                 accepted += count;
             }
             Ok(accepted)

@@ -148,7 +148,7 @@ impl Producers {
             stop: Arc::default(),
             running: JoinSet::new(),
         };
-        let body: Arc<Value> = Arc::new(vec![no_op(); BATCH].into());
+        let body: Arc<str> = Value::from(vec![no_op(); BATCH]).to_string().into();
         for _ in 0..PRODUCERS {
             let (api, body) = (api.clone(), body.clone());
             let (accepted, waits, stop) = (
@@ -162,8 +162,8 @@ impl Producers {
                         tokio::time::sleep(Duration::from_millis(5)).await;
                         continue;
                     }
-                    let (status, answer) = api.post("/api/v1/tasks", &body).await?;
-                    ensure!(status == 201, "{status}: {answer}");
+                    let (status, answer) = api.post_written("/api/v1/tasks", &body).await?;
+                    ensure!(status == 201, "{status}: {}", answer.escape_ascii());
                     accepted.fetch_add(BATCH as i64, Ordering::Relaxed);
                 }
                 Ok(())

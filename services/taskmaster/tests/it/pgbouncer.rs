@@ -61,7 +61,7 @@ async fn start(stack: &Stack, settings: &str) -> Result<(Process, String)> {
     let configuration = format!(
         "[databases]\n\
          {database} = host={host} port={port} user={user} {password} \
-             connect_query='set plan_cache_mode = force_custom_plan'\n\
+             connect_query='set plan_cache_mode = force_custom_plan; set jit = off'\n\
          [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {own_port}\nunix_socket_dir =\nauth_type = any\n\
          ignore_startup_parameters = extra_float_digits\napplication_name_add_host = 1\n\
          max_client_conn = 500\n{settings}\n"
