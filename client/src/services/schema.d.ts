@@ -1537,7 +1537,7 @@ export interface components {
             /** @description What to give as `cursor` for the next page; nothing: this is the last one. */
             next_cursor?: string | null;
             /**
-             * @description The tasks. A page for `worker` or `q` looks through 5,000 tasks at most: it may have fewer than `limit`, or none, and
+             * @description The tasks. A page for `worker` or `q` looks through 2,500 tasks at most: it may have fewer than `limit`, or none, and
              *     yet a `next_cursor`, from which the next page goes on looking.
              */
             tasks: components["schemas"]["Task"][];

@@ -1,5 +1,7 @@
 //! Reading tasks, live and finished, as people and programs see them.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use serde_json::Value;
@@ -86,7 +88,7 @@ impl Task {
 
 /// How many tasks a page looks through whose filter no index knows, a worker or a text: as many as take a few milliseconds,
 /// however long the history is and however rare what is looked for.
-pub const LOOKED_THROUGH: i64 = 5000;
+pub const LOOKED_THROUGH: i64 = 2500;
 
 /// Which tasks, newest first.
 #[derive(Debug, Clone, Default)]
@@ -137,6 +139,10 @@ struct Row {
     error_message: Option<String>,
     env: Option<Value>,
     stdin: bool,
+    /// Whether it is of the worker and has the text.
+    matches: bool,
+    /// Whether it is the last of as many as may be looked through.
+    is_last: bool,
 }
 
 impl TryFrom<Row> for Task {
@@ -195,7 +201,7 @@ pub async fn get_many(pool: &PgPool, ids: &[Uuid]) -> Result<Vec<Task>> {
         through: ids.len() as i64,
         ..Looked::default()
     };
-    looked.read(pool, ids.len() as i64).await
+    Ok(looked.read(pool, ids.len() as i64).await?.0)
 }
 
 /// A page of the tasks that pass `filter`. It costs the same however long the history is: where no index knows the filter, it
@@ -204,11 +210,13 @@ pub async fn get_many(pool: &PgPool, ids: &[Uuid]) -> Result<Vec<Task>> {
 /// # Errors
 /// When Postgres is away.
 pub async fn list(pool: &PgPool, filter: &Filter) -> Result<Page> {
-    let statuses: Vec<&str> = filter
+    // Each once: the statement looks for each by itself.
+    let statuses: BTreeSet<&str> = filter
         .statuses
         .iter()
         .map(|status| status.as_str())
         .collect();
+    let statuses: Vec<&str> = statuses.into_iter().collect();
     let mut looked = Looked {
         statuses: (!statuses.is_empty()).then_some(statuses.as_slice()),
         before: filter.before,
@@ -232,15 +240,13 @@ pub async fn list(pool: &PgPool, filter: &Filter) -> Result<Page> {
     if sifts {
         looked.through = LOOKED_THROUGH;
     }
-    let mut tasks = looked.read(pool, filter.limit + 1).await?;
+    let (mut tasks, last) = looked.read(pool, filter.limit + 1).await?;
     let more = tasks.len() as i64 > filter.limit;
     tasks.truncate(usize::try_from(filter.limit).unwrap_or(0));
     let next = if more {
         tasks.last().map(|task| task.id)
-    } else if sifts {
-        looked.last(pool).await?
     } else {
-        None
+        last.filter(|_| sifts)
     };
     Ok(Page { tasks, next })
 }
@@ -257,8 +263,9 @@ struct Looked<'a> {
 }
 
 impl Looked<'_> {
-    /// Up to `limit` of them that are of the worker and have the pattern.
-    async fn read(&self, pool: &PgPool, limit: i64) -> Result<Vec<Task>> {
+    /// Up to `limit` of them that are of the worker and have the pattern; and the last one that was looked at, if there may be
+    /// more behind it.
+    async fn read(&self, pool: &PgPool, limit: i64) -> Result<(Vec<Task>, Option<Uuid>)> {
         let rows = sqlx::query_file_as!(
             Row,
             "src/tasks.sql",
@@ -272,24 +279,10 @@ impl Looked<'_> {
         )
         .fetch_all(&mut *acquire(pool).await?)
         .await?;
-        rows.into_iter().map(Task::try_from).collect()
-    }
-
-    /// The last one that was looked at, if there may be more behind it.
-    async fn last(&self, pool: &PgPool) -> Result<Option<Uuid>> {
-        let last = sqlx::query_scalar!(
-            r#"
-            select a.id as "id!" from all_tasks a
-            where ($1::text[] is null or a.status = any ($1)) and ($2::uuid is null or a.id < $2)
-            order by a.id desc offset $3 limit 1
-            "#,
-            self.statuses as _,
-            self.before,
-            self.through - 1,
-        )
-        .fetch_optional(&mut *acquire(pool).await?)
-        .await?;
-        Ok(last)
+        let last = rows.last().filter(|row| row.is_last).map(|row| row.id);
+        let matching = rows.into_iter().filter(|row| row.matches);
+        let tasks: Result<_> = matching.map(Task::try_from).collect();
+        Ok((tasks?, last))
     }
 }
 

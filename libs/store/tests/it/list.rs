@@ -5,6 +5,7 @@ use taskmaster_store::tasks::{Filter, get_many, list};
 use taskmaster_store::{PgPool, cancel, finish};
 use uuid::Uuid;
 
+use crate::explain::{Mode, plan_carried_out};
 use crate::support::{
     assign, completed, failed, get, ids, run, sorted, submit_all, task, tasks, worker,
 };
@@ -78,11 +79,80 @@ async fn by_status(pool: PgPool) {
         };
         assert_eq!(tasks.len(), count, "{status}");
     }
-    let filter = Filter {
-        statuses: vec![TaskStatus::Running, TaskStatus::Failed],
-        ..all()
-    };
-    assert_eq!(sorted(page(&pool, filter).await), sorted([ids[2], ids[4]]));
+}
+
+#[sqlx::test(migrator = "crate::support::MIGRATOR")]
+async fn by_several_statuses(pool: PgPool) {
+    use TaskStatus::{Assigned, Completed, Failed, Running, Scheduled};
+    let ids = one_of_each(&pool).await;
+    let each = TaskStatus::ALL.into_iter().chain([Completed]);
+    let each: Vec<(TaskStatus, Uuid)> = each.zip(ids).collect();
+    for statuses in [
+        vec![Running, Failed],
+        vec![Running, Assigned],
+        vec![Scheduled, Running],
+        vec![Failed, Completed, Failed],
+        TaskStatus::ALL.to_vec(),
+    ] {
+        let wanted = each.iter().filter(|(status, _)| statuses.contains(status));
+        let mut wanted = sorted(wanted.map(|(_, id)| *id));
+        wanted.reverse();
+        let filter = |limit| Filter {
+            statuses: statuses.clone(),
+            limit,
+            ..Filter::default()
+        };
+        assert_eq!(page(&pool, filter(100)).await, wanted, "{statuses:?}");
+        assert_eq!(page(&pool, filter(1)).await, wanted[..1], "{statuses:?}");
+    }
+}
+
+/// However many there are in the others.
+#[sqlx::test(migrator = "crate::support::MIGRATOR")]
+async fn a_page_of_a_rare_status_reads_little(pool: PgPool) {
+    let mut connection = pool.acquire().await.unwrap();
+    sqlx::raw_sql(
+        "insert into tasks (id, command, scheduled_at)
+         select gen_random_uuid(), 'x', now() + interval '1 day' from generate_series(1, 20000);
+         insert into tasks (id, command, status, picked_at, started_at, assigned_worker, attempt)
+         values ('00000000-0000-0000-0000-000000000099', 'x', 'running', now(), now(), 1, 1);
+         insert into finished_tasks (id, command, executor, priority, status, outcome, lease, attempt, max_attempts,
+             created_at, scheduled_at, started_at, finished_at)
+         select case status when 'failed' then lpad(n::text, 32, '0')::uuid else gen_random_uuid() end, 'x', 'simulate',
+             0, status, status, 1, 1, 1, now(), now(), now(), now()
+         from generate_series(1, 20000) n, lateral (select case when n <= 5 then 'failed' else 'completed' end) s(status);
+         analyze",
+    )
+    .execute(&mut *connection)
+    .await
+    .unwrap();
+    let sql = include_str!("../../src/tasks.sql");
+    for (statuses, count) in [
+        ("failed", 5),
+        ("running", 1),
+        ("failed, cancelled, running", 6),
+    ] {
+        let arguments = [
+            "null",
+            &format!("'{{{statuses}}}'"),
+            "null",
+            "51",
+            "null",
+            "null",
+            "51",
+        ]
+        .map(str::to_owned);
+        let plan = plan_carried_out(&mut connection, Mode::Custom, sql, &arguments).await;
+        assert!(plan.0[0].blocks < 150.0, "{statuses}: {plan:#?}");
+        let filter = Filter {
+            statuses: statuses
+                .split(", ")
+                .map(|status| status.parse().unwrap())
+                .collect(),
+            ..all()
+        };
+        assert_eq!(page(&pool, filter).await.len(), count, "{statuses}");
+    }
 }
 
 #[sqlx::test(migrator = "crate::support::MIGRATOR")]

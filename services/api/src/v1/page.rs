@@ -39,7 +39,7 @@ pub(crate) struct TaskFilter {
 /// One page of tasks, newest first.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct TaskPage {
-    /// The tasks. A page for `worker` or `q` looks through 5,000 tasks at most: it may have fewer than `limit`, or none, and
+    /// The tasks. A page for `worker` or `q` looks through 2,500 tasks at most: it may have fewer than `limit`, or none, and
     /// yet a `next_cursor`, from which the next page goes on looking.
     pub(crate) tasks: Vec<Task>,
     /// What to give as `cursor` for the next page; nothing: this is the last one.
