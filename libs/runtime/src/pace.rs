@@ -120,8 +120,11 @@ mod tests {
         assert_eq!(rest(&mut pace, 50, 2).await, 6);
         assert_eq!(rest(&mut pace, 125, 1000).await, 30);
         assert_eq!(rest(&mut pace, 250, 1000).await, 0);
-        assert_eq!(rest(&mut pace, 124, 1000).await, 10);
+        assert_eq!(pace.enough(), 250);
+        // Still enough to go on at once, but not for longer rests.
+        assert_eq!(rest(&mut pace, 124, 1000).await, 0);
         assert_eq!(pace.enough(), 50);
+        assert_eq!(rest(&mut pace, 49, 1000).await, 10);
     }
 
     #[tokio::test(start_paused = true)]

@@ -129,6 +129,6 @@ async fn of_a_pool_that_has_few_none_is_kept(pool: PgPool) {
     let another = kept.lend().await.unwrap();
     one.done();
     another.done();
-    assert_eq!(lent(&kept).await.1, "force_custom_plan on");
+    assert_eq!(lent(&kept).await.1, "force_custom_plan on off");
     small.close().await;
 }
