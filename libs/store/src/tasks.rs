@@ -1,7 +1,5 @@
 //! Reading tasks, live and finished, as people and programs see them.
 
-use std::collections::BTreeSet;
-
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use serde_json::Value;
@@ -210,13 +208,14 @@ pub async fn get_many(pool: &PgPool, ids: &[Uuid]) -> Result<Vec<Task>> {
 /// # Errors
 /// When Postgres is away.
 pub async fn list(pool: &PgPool, filter: &Filter) -> Result<Page> {
-    // Each once: the statement looks for each by itself.
-    let statuses: BTreeSet<&str> = filter
+    let mut statuses: Vec<&str> = filter
         .statuses
         .iter()
         .map(|status| status.as_str())
         .collect();
-    let statuses: Vec<&str> = statuses.into_iter().collect();
+    // Each once: the statement looks for each by itself.
+    statuses.sort_unstable();
+    statuses.dedup();
     let mut looked = Looked {
         statuses: (!statuses.is_empty()).then_some(statuses.as_slice()),
         before: filter.before,

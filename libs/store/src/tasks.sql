@@ -9,8 +9,7 @@ select t.id as "id!", t.command as "command!", t.argv as "argv?: Json<Vec<String
 from (
     -- A limit below the filters that no index knows: what they look through is bounded. The last of it is told, too, for
     -- whoever goes on from there.
-    select looked.*, (($5::integer is null or looked.assigned_worker = $5)
-        and ($6::text is null or looked.command ilike $6)) is true as matches
+    select *
     from (
         select every.*, row_number() over (order by every.id desc) = $4 as is_last
         from (
@@ -50,8 +49,11 @@ from (
         order by every.id desc
         limit $4
     ) looked
-    where looked.is_last
-       or ($5 is null or looked.assigned_worker = $5) and ($6 is null or looked.command ilike $6)
+    cross join lateral (
+        select (($5::integer is null or looked.assigned_worker = $5)
+            and ($6::text is null or looked.command ilike $6)) is true as matches
+    ) filtered
+    where matches or is_last
     order by looked.id desc
     limit $7
 ) t

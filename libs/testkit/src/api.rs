@@ -1,7 +1,5 @@
 //! A plain HTTP client of the API, which sees JSON as any user's program does.
 
-use std::sync::Arc;
-
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
@@ -62,16 +60,18 @@ impl Api {
         Ok((answer.status().as_u16(), answer.json().await?))
     }
 
-    /// POST of JSON that was written before: the status and the body, unread. For producers that are measured, which
+    /// Submits tasks, as JSON that was written before, and does not read the answer: for producers that are measured, which
     /// should take as little of the machine as they can.
     ///
     /// # Errors
-    /// When there is no answer.
-    pub async fn post_written(&self, path: &str, body: &Arc<str>) -> Result<(u16, Vec<u8>)> {
-        let request = self.http.post(format!("{}{path}", self.base));
+    /// When there is no answer, or they are not taken in.
+    pub async fn submit_written(&self, tasks: &str) -> Result<()> {
+        let request = self.http.post(format!("{}/api/v1/tasks", self.base));
         let request = request.header("content-type", "application/json");
-        let answer = request.body(body.to_string()).send().await?;
-        Ok((answer.status().as_u16(), answer.bytes().await?.into()))
+        let answer = request.body(tasks.to_owned()).send().await?;
+        let (status, answer) = (answer.status(), answer.bytes().await?);
+        ensure!(status == 201, "{status}: {}", answer.escape_ascii());
+        Ok(())
     }
 
     /// PUT: the status and the body.

@@ -262,7 +262,7 @@ impl Worker {
             held: self.held.clone(),
             tenure: self.tenure.clone(),
             slots: self.slots.clone(),
-            slot_count: self.config.slots,
+            slot_count: self.config.slots as usize,
             events: self.events.clone(),
         }
     }

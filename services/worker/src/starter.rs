@@ -26,7 +26,7 @@ pub(crate) struct Starter {
     pub(crate) tenure: Arc<Tenure>,
     pub(crate) slots: Arc<Semaphore>,
     /// How many there are.
-    pub(crate) slot_count: u32,
+    pub(crate) slot_count: usize,
     pub(crate) events: EventPublisher,
 }
 
@@ -37,7 +37,7 @@ impl Starter {
         shutdown: CancellationToken,
         run: impl Fn(Started, Term, OwnedSemaphorePermit),
     ) {
-        let mut pace = Pace::new(self.slot_count as usize);
+        let mut pace = Pace::new(self.slot_count);
         loop {
             let first_slot = tokio::select! {
                 biased;

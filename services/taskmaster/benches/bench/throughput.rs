@@ -162,8 +162,7 @@ impl Producers {
                         tokio::time::sleep(Duration::from_millis(5)).await;
                         continue;
                     }
-                    let (status, answer) = api.post_written("/api/v1/tasks", &body).await?;
-                    ensure!(status == 201, "{status}: {}", answer.escape_ascii());
+                    api.submit_written(&body).await?;
                     accepted.fetch_add(BATCH as i64, Ordering::Relaxed);
                 }
                 Ok(())
