@@ -38,12 +38,14 @@ pub enum Feed {
 /// `shutdown` or until the receiver is dropped. Reconnects by itself.
 ///
 /// `max_length` bounds what RabbitMQ keeps while this process does not read. A receiver that does not read fast
-/// enough misses messages, and then gets [`Feed::Connected`].
+/// enough misses messages, and then gets [`Feed::Connected`]. What comes while nothing `is_wanted` is dropped unread:
+/// under load, to read it would cost as much as all the rest of its way.
 #[must_use]
 pub fn subscribe(
     config: BrokerConfig,
     bindings: &[&str],
     max_length: Option<i32>,
+    is_wanted: impl Fn() -> bool + Send + Sync + 'static,
     shutdown: CancellationToken,
 ) -> mpsc::Receiver<Feed> {
     let (feed, receiver) = mpsc::channel(FEED_CAPACITY);
@@ -55,7 +57,7 @@ pub fn subscribe(
                 biased;
                 () = shutdown.cancelled() => return,
                 () = feed.closed() => return,
-                end = subscription.feed(&feed, &mut reconnect) => end,
+                end = subscription.feed(&feed, &is_wanted, &mut reconnect) => end,
             };
             // Said once, however often it is tried. A receiver that is gone is seen above.
             if reconnect.is_first_failure() {
@@ -128,7 +130,12 @@ impl Subscription {
     }
 
     /// Feeds until the connection ends.
-    async fn feed(&self, feed: &mpsc::Sender<Feed>, reconnect: &mut Reconnect) -> Error {
+    async fn feed(
+        &self,
+        feed: &mpsc::Sender<Feed>,
+        is_wanted: &(impl Fn() -> bool + Sync),
+        reconnect: &mut Reconnect,
+    ) -> Error {
         let consuming = BasicConsumeOptions {
             no_ack: true,
             ..Default::default()
@@ -154,7 +161,10 @@ impl Subscription {
                     None => break,
                 },
             };
-            if !behind && let Some(message) = read(delivery.routing_key.as_str(), &delivery.data) {
+            if !behind
+                && is_wanted()
+                && let Some(message) = read(delivery.routing_key.as_str(), &delivery.data)
+            {
                 behind = matches!(feed.try_send(message), Err(TrySendError::Full(_)));
             }
         }

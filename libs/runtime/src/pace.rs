@@ -7,32 +7,31 @@ use tokio::time::Instant;
 /// How many times as long as it took one rests.
 const TIMES: u32 = 3;
 /// So many at once cost little more than one, and so long one rests at most: while how soon is what counts.
-const LIGHT: Load = Load {
-    enough: 50,
-    most: Duration::from_millis(10),
-};
-/// While how much is what counts: so many cost, each by itself, as little as they can.
-const HEAVY: Load = Load {
-    enough: 250,
-    most: Duration::from_millis(30),
-};
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Load {
-    enough: usize,
-    most: Duration,
-}
+const FEW: usize = 50;
+const SHORT: Duration = Duration::from_millis(10);
+/// So many a second, over the last moments, are a load under which how much is what counts.
+const HEAVY: f64 = 4_000.0;
+/// How long those moments are.
+const MOMENTS: Duration = Duration::from_millis(100);
+/// Then so many cost, each by itself, as little as they can, and one rests at most for as long as it takes twice the rate
+/// from which the load is heavy to bring them.
+const MANY: usize = 500;
+const LONG: Duration = Duration::from_millis(60);
+/// Under what can hold fewer, there is no such load.
+const ROOMY: usize = 500;
 
 /// Lets what is done in small pieces rest after each: a commit costs about the same for one as for fifty, so the more it
 /// took, the longer the next one waits for company. After a quiet moment nothing waits.
 ///
-/// When so many came in such a rest that it was cut short, the load is heavy until fewer come: then commits are larger
-/// still, so that the processors have more time for what is committed.
+/// Under a heavy load the rests are longer and the commits larger still, so that the processors have more time for
+/// what is committed.
 #[derive(Debug)]
 pub struct Pace {
     /// How many can come together at all.
     room: usize,
-    load: Load,
+    /// How many came in a second, of late.
+    rate: f64,
+    last: Option<Instant>,
     until: Option<Instant>,
 }
 
@@ -42,7 +41,8 @@ impl Pace {
     pub fn new(room: usize) -> Self {
         Self {
             room,
-            load: LIGHT,
+            rate: 0.0,
+            last: None,
             until: None,
         }
     }
@@ -50,20 +50,24 @@ impl Pace {
     /// So many together are not made to wait for more.
     #[must_use]
     pub fn enough(&self) -> usize {
-        self.load.enough.min(self.room / 2).max(1)
+        let enough = if self.is_heavy() { MANY } else { FEW };
+        enough.min(self.room / 2).max(1)
     }
 
     /// Notes that so many were done together, begun at that moment.
     pub fn done(&mut self, count: usize, began: Instant) {
-        let heavy_from = if self.load == HEAVY {
-            HEAVY.enough / 2
-        } else {
-            LIGHT.enough
-        };
-        let is_heavy = count >= heavy_from && self.room >= 2 * HEAVY.enough;
-        self.load = if is_heavy { HEAVY } else { LIGHT };
         let now = Instant::now();
-        let rest = ((now - began) * TIMES).min(self.load.most);
+        if let Some(last) = self.last.replace(now) {
+            let over = (now - last).as_secs_f64().max(1e-6);
+            let faded = (-over / MOMENTS.as_secs_f64()).exp();
+            self.rate = self.rate * faded + count as f64 / over * (1.0 - faded);
+        }
+        let most = if self.is_heavy() {
+            LONG.mul_f64(self.enough() as f64 / MANY as f64)
+        } else {
+            SHORT
+        };
+        let rest = ((now - began) * TIMES).min(most);
         self.until = (count < self.enough()).then_some(now + rest);
     }
 
@@ -71,6 +75,10 @@ impl Pace {
     pub async fn rest<T>(&self, enough: impl Future<Output = T>) -> Option<T> {
         let until = self.until.filter(|until| *until > Instant::now())?;
         tokio::time::timeout_at(until, enough).await.ok()
+    }
+
+    fn is_heavy(&self) -> bool {
+        self.room >= ROOMY && self.rate >= HEAVY
     }
 }
 
@@ -80,7 +88,7 @@ mod tests {
 
     use super::*;
 
-    const MUCH: usize = 500;
+    const MUCH: usize = 1000;
 
     /// How long it rests now, in milliseconds.
     async fn resting(pace: &Pace) -> u128 {
@@ -95,6 +103,14 @@ mod tests {
         tokio::time::advance(Duration::from_millis(took)).await;
         pace.done(count, began);
         resting(pace).await
+    }
+
+    /// So many come in a second.
+    async fn come(pace: &mut Pace, count: usize) {
+        for _ in 0..50 {
+            tokio::time::advance(Duration::from_millis(20)).await;
+            pace.done(count / 50, Instant::now());
+        }
     }
 
     #[tokio::test(start_paused = true)]
@@ -115,16 +131,26 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_heavy_load_makes_longer_rests_until_it_is_over() {
+    async fn a_heavy_load_makes_larger_commits_until_it_is_over() {
+        for (room, enough, longest) in [(MUCH, 500, 60), (500, 250, 30)] {
+            let mut pace = Pace::new(room);
+            come(&mut pace, 3_000).await;
+            assert_eq!(pace.enough(), 50);
+            come(&mut pace, 5_000).await;
+            assert_eq!(pace.enough(), enough);
+            assert_eq!(rest(&mut pace, enough - 1, 50).await, longest);
+            assert_eq!(rest(&mut pace, enough, 50).await, 0);
+            assert_eq!(rest(&mut pace, 1, 200).await, 10, "after a pause");
+            assert_eq!(pace.enough(), 50);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_large_commit_is_no_heavy_load() {
         let mut pace = Pace::new(MUCH);
-        assert_eq!(rest(&mut pace, 50, 2).await, 6);
-        assert_eq!(rest(&mut pace, 125, 1000).await, 30);
-        assert_eq!(rest(&mut pace, 250, 1000).await, 0);
-        assert_eq!(pace.enough(), 250);
-        // Still enough to go on at once, but not for longer rests.
-        assert_eq!(rest(&mut pace, 124, 1000).await, 0);
+        come(&mut pace, 50).await;
+        rest(&mut pace, 300, 20).await;
         assert_eq!(pace.enough(), 50);
-        assert_eq!(rest(&mut pace, 49, 1000).await, 10);
     }
 
     #[tokio::test(start_paused = true)]

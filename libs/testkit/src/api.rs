@@ -60,18 +60,18 @@ impl Api {
         Ok((answer.status().as_u16(), answer.json().await?))
     }
 
-    /// Submits tasks, as JSON that was written before, and does not read the answer: for producers that are measured, which
+    /// Submits tasks, as JSON that was written before; returns the answer unread: for producers that are measured, which
     /// should take as little of the machine as they can.
     ///
     /// # Errors
     /// When there is no answer, or they are not taken in.
-    pub async fn submit_written(&self, tasks: &str) -> Result<()> {
+    pub async fn submit_written(&self, tasks: &str) -> Result<Vec<u8>> {
         let request = self.http.post(format!("{}/api/v1/tasks", self.base));
         let request = request.header("content-type", "application/json");
         let answer = request.body(tasks.to_owned()).send().await?;
         let (status, answer) = (answer.status(), answer.bytes().await?);
         ensure!(status == 201, "{status}: {}", answer.escape_ascii());
-        Ok(())
+        Ok(answer.into())
     }
 
     /// PUT: the status and the body.

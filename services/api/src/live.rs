@@ -37,12 +37,13 @@ impl Live {
     /// Subscribes in the background, until `shutdown`.
     pub(crate) fn spawn(broker: BrokerConfig, shutdown: CancellationToken) -> Self {
         let (changes, _) = broadcast::channel(LISTENER_CAPACITY);
-        let sender = changes.clone();
+        let (sender, listeners) = (changes.clone(), changes.clone());
         let (connecting, connected) = watch::channel(false);
         let mut feed = taskmaster_broker::subscribe(
             broker,
             &["task.#", "worker.#"],
             Some(QUEUE_MESSAGES),
+            move || listeners.receiver_count() > 0,
             shutdown,
         );
         tokio::spawn(async move {

@@ -36,7 +36,13 @@ async fn everything_comes_back_after_a_cut() {
         shutdown.clone(),
     );
     let worker = tokio::spawn(worker);
-    let mut feed = subscribe(config.clone(), &["worker.#"], None, shutdown.clone());
+    let mut feed = subscribe(
+        config.clone(),
+        &["worker.#"],
+        None,
+        || true,
+        shutdown.clone(),
+    );
     let wake = wakeups(config.clone(), &["worker.#"], shutdown.clone());
     let events = EventPublisher::spawn(config.clone(), "test", shutdown.clone());
     let mut publisher = AssignmentPublisher::new(&config);

@@ -32,8 +32,15 @@ async fn next(feed: &mut mpsc::Receiver<Feed>) -> Feed {
 async fn each_subscriber_gets_what_it_asked_for() {
     let fleet = Fleet::new().await;
     let shutdown = CancellationToken::new();
-    let subscribed =
-        |bindings| subscribe(fleet.config.clone(), bindings, Some(1000), shutdown.clone());
+    let subscribed = |bindings| {
+        subscribe(
+            fleet.config.clone(),
+            bindings,
+            Some(1000),
+            || true,
+            shutdown.clone(),
+        )
+    };
     let mut all = subscribed(&["task.#", "worker.#"]);
     let mut finished = subscribed(&["task.*.completed", "worker.*.offline"]);
     assert_eq!(next(&mut all).await, Feed::Connected);
@@ -72,7 +79,13 @@ async fn each_subscriber_gets_what_it_asked_for() {
 async fn what_is_queued_at_shutdown_is_still_sent() {
     let fleet = Fleet::new().await;
     let subscriber = CancellationToken::new();
-    let mut feed = subscribe(fleet.config.clone(), &["#"], None, subscriber.clone());
+    let mut feed = subscribe(
+        fleet.config.clone(),
+        &["#"],
+        None,
+        || true,
+        subscriber.clone(),
+    );
     assert_eq!(next(&mut feed).await, Feed::Connected);
     let shutdown = CancellationToken::new();
     let events = EventPublisher::spawn(fleet.config.clone(), "test", shutdown.clone());
@@ -99,7 +112,13 @@ async fn what_is_queued_at_shutdown_is_still_sent() {
 async fn listeners_are_told_when_events_were_dropped() {
     let fleet = Fleet::new().await;
     let shutdown = CancellationToken::new();
-    let mut feed = subscribe(fleet.config.clone(), &["#"], None, shutdown.clone());
+    let mut feed = subscribe(
+        fleet.config.clone(),
+        &["#"],
+        None,
+        || true,
+        shutdown.clone(),
+    );
     assert_eq!(next(&mut feed).await, Feed::Connected);
     let events = EventPublisher::spawn(fleet.config.clone(), "test", shutdown.clone());
     // On this runtime of one thread nothing is sent before the loop is through.
@@ -120,7 +139,13 @@ async fn listeners_are_told_when_events_were_dropped() {
 async fn a_subscriber_that_falls_behind_starts_over() {
     let fleet = Fleet::new().await;
     let shutdown = CancellationToken::new();
-    let mut feed = subscribe(fleet.config.clone(), &["task.#"], None, shutdown.clone());
+    let mut feed = subscribe(
+        fleet.config.clone(),
+        &["task.#"],
+        None,
+        || true,
+        shutdown.clone(),
+    );
     assert_eq!(next(&mut feed).await, Feed::Connected);
     let body = serde_json::to_vec(&[task(TaskStatus::Running)]).unwrap();
     for _ in 0..3000 {
@@ -157,7 +182,13 @@ async fn a_subscriber_that_falls_behind_starts_over() {
 async fn what_is_no_event_is_skipped() {
     let fleet = Fleet::new().await;
     let shutdown = CancellationToken::new();
-    let mut feed = subscribe(fleet.config.clone(), &["#"], None, shutdown.clone());
+    let mut feed = subscribe(
+        fleet.config.clone(),
+        &["#"],
+        None,
+        || true,
+        shutdown.clone(),
+    );
     assert_eq!(next(&mut feed).await, Feed::Connected);
     let events = fleet.names.events();
     for (key, body) in [

@@ -146,7 +146,7 @@ async fn everything_that_waits_stops_when_told() {
         shutdown.clone(),
     );
     let worker = tokio::spawn(worker);
-    let mut feed = subscribe(config.clone(), &["#"], None, shutdown.clone());
+    let mut feed = subscribe(config.clone(), &["#"], None, || true, shutdown.clone());
     let _wake = wakeups(config.clone(), &["#"], shutdown.clone());
     let events = EventPublisher::spawn(config, "test", shutdown.clone());
     for _ in 0..2000 {

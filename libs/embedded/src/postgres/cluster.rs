@@ -92,6 +92,8 @@ pub(super) fn arguments(config: &PostgresConfig, port: u16) -> Vec<String> {
         ("max_connections", "300"),
         ("shared_buffers", "128MB"),
         ("max_wal_size", "2GB"),
+        // Else, after a quiet hour, the first commits of the next load make new files of 16 MB, one after the other.
+        ("min_wal_size", "1GB"),
         ("logging_collector", "off"),
         ("log_line_prefix", "%m [%p] "),
         ("timezone", "UTC"),

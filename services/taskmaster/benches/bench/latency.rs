@@ -5,9 +5,11 @@
 //! measured, and so a little more than the start took.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use taskmaster_testkit::{Api, sqlx};
 use tokio::task::JoinSet;
@@ -39,6 +41,8 @@ pub(crate) async fn measure(
     idle.report_stretches("idle", report);
     instructions.report("idle, call to the process's first instruction", report);
     let sustained = flow(system, scale.sustained_seconds.min(10)).await?;
+    // After this, Postgres has files for its log that it writes again, as one has that has been in use.
+    system.checkpoint().await?;
     for (name, rate) in [
         ("at 100/s", 100.0),
         ("at 1,000/s", 1000.0),
@@ -183,7 +187,9 @@ async fn first_instructions(system: &System<'_>, count: u32) -> Result<Vec<f64>>
 async fn at_rate(system: &System<'_>, rate: f64, seconds: u64) -> Result<Vec<(Uuid, f64)>> {
     let in_call = (rate / 1000.0).ceil().max(1.0);
     let pace = Duration::from_secs_f64(in_call / rate);
-    let body: Value = vec![no_op(); in_call as usize].into();
+    let body: Arc<str> = Value::from(vec![no_op(); in_call as usize])
+        .to_string()
+        .into();
     let calls = (seconds as f64 / pace.as_secs_f64()) as u32;
     let mut tick = tokio::time::interval(pace);
     let (began, first_tick) = (now_ms()?, tokio::time::Instant::now());
@@ -201,8 +207,18 @@ async fn at_rate(system: &System<'_>, rate: f64, seconds: u64) -> Result<Vec<(Uu
     Ok(calls)
 }
 
-async fn send(api: Api, body: Value, called: f64) -> Result<Vec<(Uuid, f64)>> {
-    let ids = api.submit_all(body.as_array().context("no tasks")?).await?;
-    let calls = ids.into_iter().map(|id| Ok((id.parse()?, called)));
-    calls.collect()
+async fn send(api: Api, body: Arc<str>, called: f64) -> Result<Vec<(Uuid, f64)>> {
+    let answer: Answer = serde_json::from_slice(&api.submit_written(&body).await?)?;
+    Ok(answer.tasks.iter().map(|task| (task.id, called)).collect())
+}
+
+/// What is read of the API's answer: under load, to read more would take from what is measured.
+#[derive(Deserialize)]
+struct Answer {
+    tasks: Vec<Submitted>,
+}
+
+#[derive(Deserialize)]
+struct Submitted {
+    id: Uuid,
 }
