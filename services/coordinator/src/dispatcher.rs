@@ -16,14 +16,14 @@ use tokio::time::Instant;
 use crate::supply::Supply;
 
 /// The most tasks one pass claims.
-const BATCH: usize = 500;
+const BATCH: usize = 1000;
 /// After a pass that claimed less than half of so many it rests a while. And never longer, whatever the load: each task waits
 /// for its claim.
 const FEW: usize = 100;
 /// What is due and was passed over is locked by someone for a moment.
 const LEAST_PAUSE: Duration = Duration::from_millis(1);
 /// When every worker has enough to do for several times as long, the next pass comes after this: it gives more at a time.
-const AMPLE_PAUSE: Duration = Duration::from_millis(10);
+const AMPLE_PAUSE: Duration = Duration::from_millis(20);
 /// The net: when nothing wakes the dispatcher, it looks this often.
 const POLL: Duration = Duration::from_secs(1);
 

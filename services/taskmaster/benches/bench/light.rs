@@ -1,10 +1,13 @@
-//! Many workers: each with a queue, a heartbeat and statements of its own as any worker has, but all in this process, so that
-//! a machine of two processors can have five hundred.
+//! Many workers: each with a queue, a heartbeat and statements of its own as any worker has, but all in this process, on 16
+//! connections to Postgres, so that a machine of two processors can have five hundred. Like any worker, each starts
+//! together what has come to it by then, and tells of what it ended.
 
 use std::time::Duration;
 
 use anyhow::Result;
-use taskmaster_broker::{Assignment, BrokerConfig, WorkerMessage, consume_assignments};
+use taskmaster_broker::{
+    Assignment, BrokerConfig, EventPublisher, TaskEvent, WorkerMessage, consume_assignments,
+};
 use taskmaster_core::TaskLease;
 use taskmaster_store::start::Holder;
 use taskmaster_store::{PgPool, StoreConfig, acquire, workers};
@@ -31,13 +34,19 @@ pub(crate) async fn measure(
         let stop = CancellationToken::new();
         let mut running = JoinSet::new();
         let mut connected = Vec::new();
+        let broker = BrokerConfig::new(system.stack.amqp_url(), system.stack.prefix())?;
+        let events = EventPublisher::spawn(broker.clone(), "light workers", stop.clone());
         for number in 0..count {
             let name = format!("light-{count}-{number}");
-            let holder = registered(&pool, &name).await?;
-            let config = BrokerConfig::new(system.stack.amqp_url(), system.stack.prefix())?;
             let (ready, is_ready) = watch::channel(false);
             connected.push(is_ready);
-            running.spawn(run(pool.clone(), config, name, holder, ready, stop.clone()));
+            let worker = Light {
+                pool: pool.clone(),
+                holder: registered(&pool, &name).await?,
+                events: events.clone(),
+                name,
+            };
+            running.spawn(worker.run(broker.clone(), ready, stop.clone()));
         }
         for mut is_ready in connected {
             is_ready.wait_for(|ready| *ready).await?;
@@ -48,7 +57,7 @@ pub(crate) async fn measure(
             runs.push(drain(system, scale.drain).await?);
         }
         report.add(
-            format!("drain, {count} workers in one process"),
+            format!("drain, light workers in one process: {count}"),
             "tasks/s",
             runs,
         );
@@ -60,45 +69,59 @@ pub(crate) async fn measure(
     Ok(())
 }
 
-async fn run(
-    pool: PgPool,
-    config: BrokerConfig,
+struct Light {
     name: String,
+    pool: PgPool,
     holder: Holder,
-    ready: watch::Sender<bool>,
-    stop: CancellationToken,
-) -> Result<()> {
-    let (sender, mut messages) = mpsc::channel(16);
-    let consuming = tokio::spawn(consume_assignments(
-        config,
-        name,
-        sender,
-        ready,
-        stop.clone(),
-    ));
-    let mut tick = tokio::time::interval(HEARTBEAT);
-    loop {
-        tokio::select! {
-            message = messages.recv() => match message {
-                Some(WorkerMessage::Assign { tasks }) => live(&pool, holder, tasks).await?,
-                Some(_) => {}
-                None => break,
-            },
-            _ = tick.tick() => {
-                let mut connection = acquire(&pool).await?;
-                workers::heartbeat(&mut connection, holder, 500, false).await?;
-            }
-        }
-    }
-    consuming.await?;
-    workers::sign_off(&pool, holder).await?;
-    Ok(())
+    events: EventPublisher,
 }
 
-async fn live(pool: &PgPool, holder: Holder, tasks: Vec<Assignment>) -> Result<()> {
-    let leases = tasks
-        .into_iter()
-        .map(|Assignment { id, lease, .. }| TaskLease { id, lease });
-    start_and_finish(pool, holder, leases.collect()).await?;
-    Ok(())
+impl Light {
+    async fn run(
+        self,
+        broker: BrokerConfig,
+        ready: watch::Sender<bool>,
+        stop: CancellationToken,
+    ) -> Result<()> {
+        let (sender, mut messages) = mpsc::channel(16);
+        let name = self.name.clone();
+        let consuming = tokio::spawn(consume_assignments(broker, name, sender, ready, stop));
+        let mut tick = tokio::time::interval(HEARTBEAT);
+        loop {
+            tokio::select! {
+                message = messages.recv() => {
+                    let Some(first) = message else { break };
+                    let more = std::iter::from_fn(|| messages.try_recv().ok());
+                    let tasks = std::iter::once(first).chain(more).flat_map(assigned);
+                    self.live(tasks.collect()).await?;
+                }
+                _ = tick.tick() => {
+                    let mut connection = acquire(&self.pool).await?;
+                    workers::heartbeat(&mut connection, self.holder, 500, false).await?;
+                }
+            }
+        }
+        consuming.await?;
+        workers::sign_off(&self.pool, self.holder).await?;
+        Ok(())
+    }
+
+    async fn live(&self, tasks: Vec<TaskLease>) -> Result<()> {
+        let ended = start_and_finish(&self.pool, self.holder, tasks).await?;
+        self.events.tasks(ended.into_iter().map(|ended| TaskEvent {
+            id: ended.id,
+            status: ended.status,
+            assigned_worker_name: Some(self.name.clone()),
+        }));
+        Ok(())
+    }
+}
+
+fn assigned(message: WorkerMessage) -> impl Iterator<Item = TaskLease> {
+    let tasks = match message {
+        WorkerMessage::Assign { tasks } => tasks,
+        _ => Vec::new(),
+    };
+    let leases = |Assignment { id, lease, .. }| TaskLease { id, lease };
+    tasks.into_iter().map(leases)
 }

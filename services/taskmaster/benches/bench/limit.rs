@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use taskmaster_core::{Outcome, TaskLease, TaskStatus, Verdict, When};
 use taskmaster_store::claim::{Marks, claim_on};
-use taskmaster_store::finish::{Finish, finish};
+use taskmaster_store::finish::{Ended, Finish, finish};
 use taskmaster_store::start::{Holder, start};
 use taskmaster_store::workers::{Registration, register};
 use taskmaster_store::{Connections, Kept, PgPool, submit};
@@ -69,15 +69,16 @@ async fn live(connection: &Kept, holder: Holder) -> Result<u32> {
     let plan = [holder.worker_id; BATCH];
     let claimed = claim_on(connection, &plan, &mut Marks::default()).await?;
     let claimed: Vec<TaskLease> = claimed.into_iter().map(|claimed| claimed.task).collect();
-    start_and_finish(connection, holder, claimed).await
+    let ended = start_and_finish(connection, holder, claimed).await?;
+    Ok(u32::try_from(ended.len())?)
 }
 
-/// What a worker writes of tasks that it was given and that take no time; how many of them came to their end.
+/// What a worker writes of tasks that it was given and that take no time; those that came to their end.
 pub(crate) async fn start_and_finish(
     connections: &impl Connections,
     holder: Holder,
     given: Vec<TaskLease>,
-) -> Result<u32> {
+) -> Result<Vec<Ended>> {
     let started = start(connections, holder, given).await?;
     let ends = started.into_iter().map(|started| Finish {
         task: started.task,
@@ -87,8 +88,7 @@ pub(crate) async fn start_and_finish(
         signal: None,
         error_message: None,
     });
-    let ended = finish(connections, holder.worker_id, ends.collect()).await?;
-    Ok(u32::try_from(ended.len())?)
+    Ok(finish(connections, holder.worker_id, ends.collect()).await?)
 }
 
 /// A worker in name only.
