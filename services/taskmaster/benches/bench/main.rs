@@ -63,8 +63,8 @@ const FULL: Scale = Scale {
     idle_seconds: 30,
     finished: 10_000_000,
     future: 1_000_000,
-    peers_drain: 100_000,
-    peers_sustained_seconds: 30,
+    peers_drain: 200_000,
+    peers_sustained_seconds: 60,
     peers_latency: 300,
 };
 
