@@ -39,7 +39,7 @@ pub enum Feed {
 ///
 /// `max_length` bounds what RabbitMQ keeps while this process does not read. A receiver that does not read fast
 /// enough misses messages, and then gets [`Feed::Connected`]. What comes while nothing `is_wanted` is dropped unread:
-/// under load, to read it would cost as much as all the rest of its way.
+/// under load, reading was a sixth of the API's processor time.
 #[must_use]
 pub fn subscribe(
     config: BrokerConfig,

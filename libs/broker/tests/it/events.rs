@@ -1,5 +1,7 @@
 //! From whoever changes something to whoever wants to know.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use lapin::BasicProperties;
 use taskmaster_broker::{EventPublisher, Feed, TaskEvent, WorkerEvent, subscribe, wakeups};
 use taskmaster_core::TaskStatus;
@@ -24,6 +26,19 @@ fn worker(name: &str, status: &str) -> WorkerEvent {
     }
 }
 
+/// Listens to all that it is sent, and is connected.
+async fn listen(
+    fleet: &Fleet,
+    bindings: &[&str],
+    max_length: Option<i32>,
+    shutdown: &CancellationToken,
+) -> mpsc::Receiver<Feed> {
+    let (config, shutdown) = (fleet.config.clone(), shutdown.clone());
+    let mut feed = subscribe(config, bindings, max_length, || true, shutdown);
+    assert_eq!(next(&mut feed).await, Feed::Connected);
+    feed
+}
+
 async fn next(feed: &mut mpsc::Receiver<Feed>) -> Feed {
     soon("an event", feed.recv()).await.unwrap()
 }
@@ -32,19 +47,9 @@ async fn next(feed: &mut mpsc::Receiver<Feed>) -> Feed {
 async fn each_subscriber_gets_what_it_asked_for() {
     let fleet = Fleet::new().await;
     let shutdown = CancellationToken::new();
-    let subscribed = |bindings| {
-        subscribe(
-            fleet.config.clone(),
-            bindings,
-            Some(1000),
-            || true,
-            shutdown.clone(),
-        )
-    };
-    let mut all = subscribed(&["task.#", "worker.#"]);
-    let mut finished = subscribed(&["task.*.completed", "worker.*.offline"]);
-    assert_eq!(next(&mut all).await, Feed::Connected);
-    assert_eq!(next(&mut finished).await, Feed::Connected);
+    let mut all = listen(&fleet, &["task.#", "worker.#"], Some(1000), &shutdown).await;
+    let some = &["task.*.completed", "worker.*.offline"];
+    let mut finished = listen(&fleet, some, Some(1000), &shutdown).await;
 
     let events = EventPublisher::spawn(fleet.config.clone(), "test", shutdown.clone());
     let (started, done) = (task(TaskStatus::Running), task(TaskStatus::Completed));
@@ -79,14 +84,7 @@ async fn each_subscriber_gets_what_it_asked_for() {
 async fn what_is_queued_at_shutdown_is_still_sent() {
     let fleet = Fleet::new().await;
     let subscriber = CancellationToken::new();
-    let mut feed = subscribe(
-        fleet.config.clone(),
-        &["#"],
-        None,
-        || true,
-        subscriber.clone(),
-    );
-    assert_eq!(next(&mut feed).await, Feed::Connected);
+    let mut feed = listen(&fleet, &["#"], None, &subscriber).await;
     let shutdown = CancellationToken::new();
     let events = EventPublisher::spawn(fleet.config.clone(), "test", shutdown.clone());
     events.worker(worker("w", "idle"));
@@ -112,14 +110,7 @@ async fn what_is_queued_at_shutdown_is_still_sent() {
 async fn listeners_are_told_when_events_were_dropped() {
     let fleet = Fleet::new().await;
     let shutdown = CancellationToken::new();
-    let mut feed = subscribe(
-        fleet.config.clone(),
-        &["#"],
-        None,
-        || true,
-        shutdown.clone(),
-    );
-    assert_eq!(next(&mut feed).await, Feed::Connected);
+    let mut feed = listen(&fleet, &["#"], None, &shutdown).await;
     let events = EventPublisher::spawn(fleet.config.clone(), "test", shutdown.clone());
     // On this runtime of one thread nothing is sent before the loop is through.
     for n in 0..3000 {
@@ -139,14 +130,7 @@ async fn listeners_are_told_when_events_were_dropped() {
 async fn a_subscriber_that_falls_behind_starts_over() {
     let fleet = Fleet::new().await;
     let shutdown = CancellationToken::new();
-    let mut feed = subscribe(
-        fleet.config.clone(),
-        &["task.#"],
-        None,
-        || true,
-        shutdown.clone(),
-    );
-    assert_eq!(next(&mut feed).await, Feed::Connected);
+    let mut feed = listen(&fleet, &["task.#"], None, &shutdown).await;
     let body = serde_json::to_vec(&[task(TaskStatus::Running)]).unwrap();
     for _ in 0..3000 {
         let key = "task.default.running";
@@ -179,17 +163,35 @@ async fn a_subscriber_that_falls_behind_starts_over() {
 }
 
 #[tokio::test]
-async fn what_is_no_event_is_skipped() {
+async fn what_comes_while_nothing_is_wanted_is_dropped() {
     let fleet = Fleet::new().await;
     let shutdown = CancellationToken::new();
+    // Wanted from the second message on.
+    let asked = AtomicBool::new(false);
     let mut feed = subscribe(
         fleet.config.clone(),
         &["#"],
         None,
-        || true,
+        move || asked.swap(true, Ordering::Relaxed),
         shutdown.clone(),
     );
     assert_eq!(next(&mut feed).await, Feed::Connected);
+    let events = EventPublisher::spawn(fleet.config.clone(), "test", shutdown.clone());
+    events.worker(worker("w", "idle"));
+    events.worker(worker("w", "busy"));
+    assert_eq!(
+        next(&mut feed).await,
+        Feed::Workers(vec![worker("w", "busy")])
+    );
+    shutdown.cancel();
+    fleet.clean_up(&[]).await;
+}
+
+#[tokio::test]
+async fn what_is_no_event_is_skipped() {
+    let fleet = Fleet::new().await;
+    let shutdown = CancellationToken::new();
+    let mut feed = listen(&fleet, &["#"], None, &shutdown).await;
     let events = fleet.names.events();
     for (key, body) in [
         ("task.default.running", "rubbish"),
